@@ -25,6 +25,7 @@ type state struct {
 	graph   *Graph
 	weights Weights
 	names   map[string]bool
+	next    map[string]int    // the number to try next, by stem
 	values  map[string]*Value // weights already taken, by checkpoint name
 	missing []string
 	errs    []error
@@ -32,7 +33,7 @@ type state struct {
 
 // NewBuilder returns a builder that appends to g and takes weights from w (nil where there is no checkpoint).
 func NewBuilder(g *Graph, w Weights) *Builder {
-	return &Builder{state: &state{graph: g, weights: w, names: g.Names(), values: map[string]*Value{}}}
+	return &Builder{state: &state{graph: g, weights: w, names: g.Names(), next: map[string]int{}, values: map[string]*Value{}}}
 }
 
 // Graph is the graph under construction.
@@ -75,8 +76,9 @@ func (b *Builder) Scope(format string, args ...any) *Builder {
 func (b *Builder) name(stem string) string {
 	base := strings.ReplaceAll(b.prefix, ".", "/") + stem
 	name := base
-	for i := 1; b.names[name]; i++ {
-		name = fmt.Sprintf("%s_%d", base, i)
+	for b.names[name] {
+		b.next[base]++
+		name = fmt.Sprintf("%s_%d", base, b.next[base])
 	}
 	b.names[name] = true
 	return name
@@ -120,10 +122,11 @@ func (b *Builder) Weight(name string, shape ...int) *Value {
 		return v
 	}
 	var t *Tensor
+	found := false
 	if b.weights != nil {
-		t, _ = b.weights.Tensor(full)
+		t, found = b.weights.Tensor(full)
 	}
-	if t == nil {
+	if !found {
 		b.missing = append(b.missing, full)
 		t = &Tensor{Name: full, DType: Float, Shape: make([]int64, len(shape)), Data: Raw(nil)}
 	} else if !fits(t.Shape, shape) {
