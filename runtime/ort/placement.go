@@ -1,0 +1,83 @@
+package ort
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Placement is a node of the graph as it is run, and where it ran. A provider
+// that compiles parts of the graph (OpenVINO, TensorRT) shows each part as one
+// node.
+type Placement struct {
+	Node     string // name in the optimized graph
+	Op       string
+	Provider string // ONNX Runtime's name, such as CPUExecutionProvider
+}
+
+// Placements runs the model once on the inputs and tells where each node ran,
+// in the order of execution. It is read from ONNX Runtime's own profile.
+func Placements(path string, o Options, inputs map[string]Array) ([]Placement, error) {
+	dir, err := os.MkdirTemp("", "graft-profile-")
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	o.profile = filepath.Join(dir, "profile")
+	s, err := Open(path, nil, o)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.RunArrays(context.Background(), inputs)
+	s.Close() // writes the profile
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(o.profile + "*.json")
+	if err != nil || len(files) != 1 {
+		return nil, fmt.Errorf("profile: onnxruntime wrote %d files, expected 1 (%v)", len(files), err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	return parseProfile(data)
+}
+
+// kernelSuffix ends the name of the event that covers a node's own work.
+const kernelSuffix = "_kernel_time"
+
+// parseProfile reads a profile in the trace-event format: the events of
+// category Node whose name ends in _kernel_time, one for each node that ran.
+func parseProfile(data []byte) ([]Placement, error) {
+	var events []struct {
+		Category string         `json:"cat"`
+		Name     string         `json:"name"`
+		Args     map[string]any `json:"args"`
+	}
+	if err := json.Unmarshal(data, &events); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	var placed []Placement
+	for _, e := range events {
+		provider, _ := e.Args["provider"].(string)
+		if e.Category != "Node" || provider == "" || !strings.HasSuffix(e.Name, kernelSuffix) {
+			continue
+		}
+		op, _ := e.Args["op_name"].(string)
+		placed = append(placed, Placement{Node: strings.TrimSuffix(e.Name, kernelSuffix), Op: op, Provider: provider})
+	}
+	return placed, nil
+}
+
+// CountByProvider counts the nodes of each provider, by ONNX Runtime's name.
+func CountByProvider(placed []Placement) map[string]int {
+	n := map[string]int{}
+	for _, p := range placed {
+		n[p.Provider]++
+	}
+	return n
+}
