@@ -1,0 +1,158 @@
+package onnx
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"graft/graph"
+	"graft/graph/onnx/internal/pb"
+)
+
+// fileData is tensor data that is still in a file.
+type fileData struct {
+	src io.ReaderAt
+	region
+}
+
+// copyBuffers bound the memory that streaming takes to 1 MiB a copy.
+var copyBuffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
+
+func (d *fileData) Size() int64 { return d.length }
+
+func (d *fileData) Bytes() ([]byte, error) {
+	b := make([]byte, d.length)
+	if n, err := d.src.ReadAt(b, d.offset); int64(n) < d.length {
+		return nil, short(err)
+	}
+	return b, nil
+}
+
+func (d *fileData) WriteTo(w io.Writer) (int64, error) {
+	buf := copyBuffers.Get().(*[1 << 20]byte)
+	defer copyBuffers.Put(buf)
+	// The struct hides w's ReadFrom, which would use a buffer of its own.
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(d.src, d.offset, d.length), buf[:])
+	if err == nil && n < d.length {
+		err = short(io.EOF)
+	}
+	return n, err
+}
+
+func short(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("the file was cut off since it was opened: %w", err)
+}
+
+// folder opens the files of external data that lie beside a model or below it, each once.
+type folder struct {
+	dir   string
+	files map[string]*dataFile
+}
+
+type dataFile struct {
+	*os.File
+	size int64
+}
+
+// data returns the data that external_data entries describe. size is what the tensor takes, -1
+// where that is unknown. Keys other than location, offset, length and checksum are ignored.
+func (f *folder) data(entries []*pb.StringStringEntryProto, size int64) (*fileData, error) {
+	if f == nil {
+		return nil, fmt.Errorf("the model was not read from a folder")
+	}
+	value := map[string]string{}
+	for _, e := range entries {
+		value[e.GetKey()] = e.GetValue()
+	}
+	file, err := f.open(value["location"], value["checksum"])
+	if err != nil {
+		return nil, fmt.Errorf("location %q: %w", value["location"], err)
+	}
+	offset, err := number(value, "offset", 0)
+	if err != nil {
+		return nil, err
+	}
+	length, err := number(value, "length", max(size, 0))
+	if err != nil {
+		return nil, err
+	}
+	if offset > file.size || length > file.size-offset {
+		return nil, fmt.Errorf("location %q: offset %d and length %d, but the file has %d bytes", value["location"], offset, length, file.size)
+	}
+	return &fileData{src: file.File, region: region{offset, length}}, nil
+}
+
+func number(value map[string]string, key string, missing int64) (int64, error) {
+	s, ok := value[key]
+	if !ok {
+		return missing, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%s %q is no number of bytes", key, s)
+	}
+	return n, nil
+}
+
+// open opens a file of the folder. No name, and no symbolic link, leads out of it.
+func (f *folder) open(location, checksum string) (*dataFile, error) {
+	if file, ok := f.files[location]; ok {
+		return file, nil
+	}
+	name := filepath.FromSlash(location)
+	if !filepath.IsLocal(name) {
+		return nil, fmt.Errorf("not a path inside the model's folder")
+	}
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	stat, err := root.Stat(name) // before Open, which would wait for a pipe's writer
+	if err != nil {
+		return nil, cause(err)
+	}
+	if !stat.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file")
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	if err := verify(file, checksum); err != nil {
+		file.Close()
+		return nil, err
+	}
+	if f.files == nil {
+		f.files = map[string]*dataFile{}
+	}
+	f.files[location] = &dataFile{file, stat.Size()}
+	return f.files[location], nil
+}
+
+// verify compares a file with the SHA-1 that external_data may state of it.
+func verify(file *os.File, checksum string) error {
+	if checksum == "" {
+		return nil
+	}
+	h := sha1.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return cause(err)
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(sum, checksum) {
+		return fmt.Errorf("SHA-1 is %s, the model says %s", sum, checksum)
+	}
+	return nil
+}
+
+var _ graph.Data = (*fileData)(nil)
