@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// Limits on one pickle. A state dict takes about 40 opcodes and 200 bytes per
-// tensor; the limits keep a hostile file from filling the memory.
+// Limits on one pickle. A state dict takes about 40 opcodes per tensor; the
+// worst that a hostile file can make of as many as are allowed, two million
+// empty dicts, takes about half a GiB.
 const (
 	maxOpcodes = 1 << 21
 	maxLine    = 1 << 16

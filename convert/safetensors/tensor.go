@@ -37,7 +37,7 @@ func (t *Tensor) ReadAt(p []byte, off int64) (int, error) {
 // WriteTo copies the tensor's data to w through a small buffer. A file that
 // has become shorter since it was opened is an io.ErrUnexpectedEOF.
 func (t *Tensor) WriteTo(w io.Writer) (int64, error) {
-	buf := make([]byte, min(t.Size(), 1<<18)+1)
+	buf := make([]byte, max(1, min(t.Size(), 1<<18)))
 	dst := struct{ io.Writer }{w} // hides ReadFrom, which would not use buf
 	n, err := io.CopyBuffer(dst, t.section(), buf)
 	if err == nil && n < t.Size() {

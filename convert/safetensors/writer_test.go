@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // rewrite copies a checkpoint tensor by tensor, last first.
@@ -147,5 +150,37 @@ func TestClosedWriter(t *testing.T) {
 	}
 	if err := w.Commit(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Commit after Close: %v", err)
+	}
+}
+
+// A disk that fills up is an error of the tensor under way, and the space is
+// given back. The limit on file sizes stands in for a small disk.
+func TestFullDisk(t *testing.T) {
+	signal.Ignore(unix.SIGXFSZ) // so that writing fails with EFBIG instead
+	defer signal.Reset(unix.SIGXFSZ)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	small := limit
+	small.Cur = 1 << 20
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_FSIZE, &limit)
+
+	dir := t.TempDir()
+	w, err := Create(filepath.Join(dir, FileName), nil, []Entry{{"a", F32, []int64{1 << 20}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Tensor("a", fill(4<<20)); !errors.Is(err, unix.EFBIG) || !strings.Contains(err.Error(), `tensor "a"`) {
+		t.Errorf("writing beyond the limit: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%d files are left (%v)", len(files), err)
 	}
 }
