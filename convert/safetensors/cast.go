@@ -168,7 +168,7 @@ func roundF16(b uint32) uint16 {
 	switch {
 	case magnitude > 0xff<<23: // NaN: quiet, with what fits of its payload
 		return sign | 0x7e00 | uint16(magnitude>>13&0x1ff)
-	case magnitude >= 0x477ff000: // 65520, halfway beyond the largest value
+	case magnitude >= (127+16)<<23: // 65536; what rounds up to it carries into infinity below
 		return sign | 0x7c00
 	case magnitude >= (127-14)<<23: // normal: a carry out of the fraction raises the exponent
 		magnitude += 0xfff + magnitude>>13&1
