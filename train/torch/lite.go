@@ -1,0 +1,9 @@
+//go:build lite
+
+package torch
+
+// Version returns ErrLite.
+func Version() (string, error) { return "", ErrLite }
+
+// SelfTest returns ErrLite.
+func SelfTest() error { return ErrLite }
