@@ -35,9 +35,6 @@ func diagnose(r io.ReaderAt, size int64) error {
 	if err := w.message((*pb.ModelProto)(nil).ProtoReflect().Descriptor(), size); !errors.As(err, &e) {
 		return nil
 	}
-	if size == 0 {
-		return &FormatError{Problem: "the file is empty"}
-	}
 	return e
 }
 
@@ -64,7 +61,7 @@ func (w *walker) fail(offset int64, format string, args ...any) error {
 		if s.index >= 0 {
 			fmt.Fprintf(&b, "[%d]", s.index)
 		}
-		if s.name != "" {
+		if s.index >= 0 && s.name != "" {
 			fmt.Fprintf(&b, " %q", s.name)
 		}
 	}
@@ -91,7 +88,7 @@ func (w *walker) message(d protoreflect.MessageDescriptor, end int64) error {
 		s := step{field: fmt.Sprintf("field_%d", num), index: -1}
 		if field != nil {
 			s.field = string(field.Name())
-			if field.IsList() {
+			if field.IsList() && !field.IsPacked() {
 				s.index = seen[num]
 				seen[num]++
 			}
@@ -124,7 +121,14 @@ func (w *walker) value(field protoreflect.FieldDescriptor, typ protowire.Type, e
 		return err
 	}
 	if n > uint64(end-w.pos) {
-		return w.fail(start, "length %d, but %d bytes are left", n, end-w.pos)
+		left := end - w.pos
+		if field != nil && field.Kind() == protoreflect.MessageKind && end == w.size {
+			// The file is cut off: the field in which it ends says most.
+			if err := w.message(field.Message(), end); err != nil {
+				return err
+			}
+		}
+		return w.fail(start, "length %d, but %d bytes are left", n, left)
 	}
 	switch stop := w.pos + int64(n); {
 	case field != nil && field.Kind() == protoreflect.MessageKind:

@@ -70,6 +70,9 @@ func DecodeBytes(b []byte) (*graph.Model, error) {
 
 // decode reads a model from r, or says where r is no model.
 func decode(r io.ReaderAt, size int64, files *folder) (*graph.Model, error) {
+	if size == 0 {
+		return nil, &FormatError{Problem: "the file is empty"}
+	}
 	parts, err := split(r, size)
 	if err != nil {
 		if at := diagnose(r, size); at != nil {
