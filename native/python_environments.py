@@ -9,13 +9,18 @@ from progress import report, stopwatch
 VERSION = (3, 11)  # of the wheels whose hashes are locked
 # PyTorch with its CUDA libraries is by far the largest part: one folder of packages serves both environments.
 SHARED = "torch"
-ENVIRONMENTS = ("sentence-transformers", "optimum")
+# What is downloaded, in bytes, to the nearest 10 MB: requirements files do not say it.
+SIZES = {SHARED: 2_640_000_000, "sentence-transformers": 310_000_000, "optimum": 150_000_000}
 
 
 def layers(lock, target):
     """One artifact per requirements file; its folder is part of it, because an environment cannot be moved."""
-    return [Artifact(f"python-{name}", {"requirements": (lock / f"python-{name}.txt").read_text(), "folder": str(target / "python" / name)})
-            for name in (SHARED, *ENVIRONMENTS)]
+    made = []
+    for name, size in SIZES.items():
+        layer = Artifact(f"python-{name}", {"requirements": (lock / f"python-{name}.txt").read_text(), "folder": str(target / "python" / name)})
+        layer.size = size
+        made.append(layer)
+    return made
 
 
 def install(layer, lock, target):
@@ -41,4 +46,4 @@ def install(layer, lock, target):
 
 def pip_install(python, requirements, *options):
     fetch.call([python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-deps", "--require-hashes",
-                "--only-binary=:all:", "--disable-pip-version-check", "--requirement", requirements, *options])
+                "--no-compile", "--only-binary=:all:", "--disable-pip-version-check", "--requirement", requirements, *options])

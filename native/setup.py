@@ -19,6 +19,7 @@ import configparser
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,7 +80,9 @@ def make(artifact, root, target):
 
 def check_prerequisites(missing, root):
     """Stop before the first download where a tool or disk space is missing; the script prints what and how to mend it."""
-    tools = ["python3", "pip", "go", "g++", "cargo"] + ["mvn"] * any(d.source == "maven" for a in missing for d in a.downloads)
+    tools = ["python3", "pip", "go", "g++", "cargo"]
+    tools += ["mvn"] * any(d.source == "maven" for a in missing for d in a.downloads)
+    tools += ["venv"] * any("requirements" in a.entry for a in missing)
     gigabytes = 1 + sum(3 * a.size for a in missing) // 10**9  # a download and twice its size unpacked
     if subprocess.run([NATIVE / "prerequisites.sh", str(gigabytes), root, *tools]).returncode:
         raise SetupError("nothing was changed")
@@ -156,6 +159,8 @@ def remove_leftovers(*folders):
 
 def run(groups):
     root = cache_root()
+    if not re.fullmatch(r"[\w./+@~-]+", str(root)):  # it becomes part of compiler flags, shell and make lines
+        raise SetupError(f'cache "{root}": the path may have letters, digits and ./+@~_- alone: GRAFT_CACHE=... names another')
     target = root / key()
     artifacts = [a for g in GROUPS if g in groups for a in read_group(g)]
     if "interop" in groups:
