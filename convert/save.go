@@ -1,0 +1,352 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"graft/convert/safetensors"
+	"graft/graph"
+	"graft/graph/onnx"
+	"graft/graph/pass"
+)
+
+// SaveOptions says how a model directory is written.
+type SaveOptions struct {
+	pass.LowerOptions        // the form of the ONNX file
+	Lowered           bool   // the graph is written as it stands: it was lowered, or is somebody else's
+	External          bool   // weights go to a file beside the ONNX file, whatever their size
+	Variant           string // add onnx/model_<variant>.onnx to the directory instead of making one
+	Overwrite         bool   // replace what is there
+	Step              Step   // what made the model; Version and Parent are filled in where they are empty
+	Version           string // of the tool
+}
+
+// Save writes m as a model directory (or, with a variant, into one). The directory appears under its
+// name when all of it is written; if anything fails before, nothing has changed and nothing is
+// left. It returns what a user should know.
+//
+// A directory that is made holds config.json as it was, the checkpoint under its own names
+// (linked or copied; a pickle becomes safetensors), the tokenizer's files, what
+// sentence-transformers reads, onnx/model.onnx and graft.json.
+func Save(ctx context.Context, dir string, m *Model, o SaveOptions) (warnings []string, err error) {
+	s := &saver{ctx: ctx, model: m, SaveOptions: o}
+	if o.Variant != "" {
+		err = s.addVariant(dir)
+	} else {
+		err = s.makeDir(dir)
+	}
+	if err != nil {
+		return s.warnings, fmt.Errorf("write model %q: %w", dir, err)
+	}
+	return s.warnings, nil
+}
+
+type saver struct {
+	SaveOptions
+	ctx      context.Context
+	model    *Model
+	dir      string // where files go: a sibling of the directory until all is written
+	warnings []string
+}
+
+func (s *saver) warn(format string, args ...any) {
+	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+}
+
+// makeDir writes the whole directory beside its place and moves it there.
+func (s *saver) makeDir(dir string) (err error) {
+	if err := s.mayReplace(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return err
+	}
+	s.dir, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".partial-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir) // gone already where it was moved
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	for _, step := range []func() error{s.config, s.weights, s.tokenizer, s.modules, s.onnxModel} {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if err := writeSteps(s.dir, append(append([]Step{}, s.model.Steps...), s.Step)); err != nil {
+		return err
+	}
+	return replace(s.dir, dir)
+}
+
+// mayReplace refuses to write over what is there, unless it is empty, or a model that may be replaced.
+func (s *saver) mayReplace(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0:
+		return nil
+	case err != nil:
+		return err
+	case !s.Overwrite:
+		return fmt.Errorf("it exists already: %w", fs.ErrExist)
+	}
+	for _, name := range []string{provenanceFile, "config.json", "modules.json", "onnx"} {
+		if exists(filepath.Join(dir, name)) {
+			return nil
+		}
+	}
+	return errors.New("it exists and is not a model directory, so it is not replaced")
+}
+
+// replace moves a directory to its place; what was there is removed last.
+func replace(from, to string) error {
+	old := from + ".old"
+	if err := os.Rename(to, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return errors.Join(err, os.Rename(old, to))
+	}
+	return os.RemoveAll(old)
+}
+
+// addVariant writes one ONNX file into a model directory and its step into graft.json.
+func (s *saver) addVariant(dir string) error {
+	if strings.ContainsAny(s.Variant, `/\`) {
+		return fmt.Errorf("variant %q: a name, not a path", s.Variant)
+	}
+	s.dir = dir
+	if file := filepath.Join(dir, s.file()); exists(file) && !s.Overwrite {
+		return fmt.Errorf("%s exists already: %w", s.file(), fs.ErrExist)
+	}
+	steps, err := readSteps(dir)
+	if err != nil {
+		return err
+	}
+	if err := s.onnxModel(); err != nil {
+		return err
+	}
+	return writeSteps(dir, append(steps, s.Step))
+}
+
+// file is the ONNX file's place in the directory.
+func (s *saver) file() string {
+	name := "model.onnx"
+	if s.Variant != "" {
+		name = "model_" + s.Variant + ".onnx"
+	}
+	return filepath.Join("onnx", name)
+}
+
+// onnxModel writes the graph in the form asked for, and completes the step.
+func (s *saver) onnxModel() error {
+	m := s.model.Graph.Clone()
+	if !s.Lowered {
+		if err := pass.Lower(m, s.LowerOptions); err != nil {
+			return err
+		}
+	}
+	if s.Step.Version == "" {
+		s.Step.Version = s.Version
+	}
+	s.Step.Variant = s.Variant
+	if s.Step.Parent == "" {
+		hash, err := s.model.Hash()
+		if err != nil {
+			return err
+		}
+		s.Step.Parent = hash
+	}
+	meta, err := s.model.Modules.metadata(s.Version, s.Step.Parent)
+	if err != nil {
+		return err
+	}
+	for _, p := range meta {
+		m.SetMeta(p.Key, p.Value)
+	}
+	m.ProducerName, m.ProducerVersion = "graft", s.Version
+	m.Graph.WalkGraphs(func(g *graph.Graph) {
+		for _, v := range g.Initializers {
+			if v.Init.Data != nil {
+				v.Init.Data = stoppable{s.ctx, v.Init.Data}
+			}
+		}
+	})
+	path := filepath.Join(s.dir, s.file())
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return onnx.Write(path, m, onnx.Options{External: s.External})
+}
+
+// stoppable is data whose streaming ends when the context does.
+type stoppable struct {
+	ctx context.Context
+	graph.Data
+}
+
+func (s stoppable) WriteTo(w io.Writer) (int64, error) {
+	return s.Data.WriteTo(stoppableWriter{s.ctx, w})
+}
+
+type stoppableWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stoppableWriter) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
+}
+
+func (s *saver) config() error {
+	if s.model.Config == nil {
+		s.warn("there is no config.json, which optimum and sentence-transformers need")
+		return nil
+	}
+	return os.WriteFile(filepath.Join(s.dir, "config.json"), s.model.Config, 0o666)
+}
+
+// weights puts the checkpoint into the directory: safetensors files as they are, a pickle as one
+// safetensors file with the same names and element types.
+func (s *saver) weights() error {
+	from := s.model.source
+	if from == nil {
+		return nil
+	}
+	if from.format == "safetensors" {
+		return s.linkAll(from.files)
+	}
+	var entries []safetensors.Entry
+	for _, name := range from.names() {
+		if t := from.raw[name]; t.stored != nil {
+			entries = append(entries, safetensors.Entry{Name: name, DType: t.dtype, Shape: from.tensors[name].Shape})
+		}
+	}
+	w, err := safetensors.Create(filepath.Join(s.dir, safetensors.FileName), map[string]string{"format": "pt"}, entries)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for _, e := range entries {
+		err := w.Tensor(e.Name, func(out io.Writer) error {
+			_, err := from.raw[e.Name].stored.WriteTo(stoppableWriter{s.ctx, out})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return w.Commit()
+}
+
+// tokenizerFiles are what tokenizers of the Hugging Face libraries read.
+var tokenizerFiles = []string{
+	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "chat_template.jinja",
+}
+
+func (s *saver) tokenizer() error {
+	m := s.model
+	for _, name := range tokenizerFiles {
+		from := filepath.Join(m.Dir, name)
+		if name == "tokenizer.json" && m.Tokenizer != "" {
+			from = m.Tokenizer
+		}
+		if !exists(from) {
+			continue
+		}
+		if err := s.link(from, name); err != nil {
+			return err
+		}
+	}
+	if m.Tokenizer == "" {
+		s.warn("there is no tokenizer.json: texts cannot be embedded with this model until one is put beside it")
+	}
+	return nil
+}
+
+// linkAll puts files of the model's directory into the new one, by their relative paths.
+func (s *saver) linkAll(names []string) error {
+	for _, name := range names {
+		if err := s.link(filepath.Join(s.model.Dir, name), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// link puts a file into the directory: a second name for the same data where the file system can,
+// else a copy. A file behind a symbolic link (as in the hub's cache) is followed first.
+func (s *saver) link(from, name string) error {
+	to := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(from); err == nil {
+		from = real
+	}
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(stoppableWriter{s.ctx, out}, in)
+	return errors.Join(err, out.Close())
+}
+
+// modules writes what sentence-transformers reads, in the layout that its versions 2 to 6 load.
+func (s *saver) modules() error {
+	files := s.model.Modules.files(s.model.Sizes.Hidden)
+	settings := map[string]any{}
+	if err := readOptional(s.model.Dir, stConfigFile, &settings); err != nil {
+		return err
+	}
+	s.model.Modules.settings(settings)
+	files[stConfigFile] = settings
+	for name, v := range files {
+		path := filepath.Join(s.dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		if err := writeJSON(path, v); err != nil {
+			return err
+		}
+	}
+	return s.dense()
+}
+
+// dense puts the folders of Dense modules into the directory.
+func (s *saver) dense() error {
+	for _, d := range s.model.Modules.Dense {
+		entries, err := os.ReadDir(filepath.Join(s.model.Dir, d.Dir))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := s.link(filepath.Join(s.model.Dir, d.Dir, e.Name()), filepath.Join(d.Dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

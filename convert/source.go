@@ -1,0 +1,148 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"graft/convert/pickle"
+	"graft/convert/safetensors"
+	"graft/graph"
+)
+
+// source is what a checkpoint holds: its tensors by name, their bytes still in the files.
+type source struct {
+	tensors map[string]*graph.Tensor
+	raw     map[string]rawTensor // the same as they are stored
+	format  string               // "safetensors" or "pickle"
+	files   []string             // of a safetensors checkpoint, by their names in the directory
+	io.Closer
+}
+
+// rawTensor is a tensor as it is stored, with its element type by its name in safetensors.
+type rawTensor struct {
+	stored
+	dtype string
+}
+
+// stored is a tensor in a checkpoint of either format.
+type stored interface {
+	Size() int64
+	Open() (io.ReadCloser, error)
+	WriteTo(io.Writer) (int64, error)
+}
+
+// openSource opens the checkpoint of a model directory: safetensors where there is one, else a
+// PyTorch pickle. The error wraps fs.ErrNotExist where there is neither.
+func openSource(dir string) (*source, error) {
+	s := &source{tensors: map[string]*graph.Tensor{}, raw: map[string]rawTensor{}}
+	c, err := safetensors.Open(dir)
+	if err == nil {
+		s.format, s.Closer = "safetensors", c
+		s.files, err = safetensorsFiles(dir)
+		for _, t := range c.Tensors {
+			err = errors.Join(err, s.add(t.Name, t.DType, t.Shape, t))
+		}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		var p *pickle.Checkpoint
+		if p, err = pickle.Open(dir); err == nil {
+			s.format, s.Closer = "pickle", p
+			for _, t := range p.Tensors {
+				err = errors.Join(err, s.add(t.Name, t.DType, t.Shape, t))
+			}
+		}
+	}
+	if err != nil {
+		if s.Closer != nil {
+			s.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// names are those of all tensors, sorted.
+func (s *source) names() []string { return slices.Sorted(maps.Keys(s.tensors)) }
+
+// elementTypes are the checkpoint types that a graph takes, by their names in safetensors, and
+// what they become: all floating-point weights are float32 in a graph.
+var elementTypes = map[string]struct{ from, to graph.DType }{
+	safetensors.F32:  {graph.Float, graph.Float},
+	safetensors.F16:  {graph.Float16, graph.Float},
+	safetensors.BF16: {graph.BFloat16, graph.Float},
+	safetensors.F64:  {graph.Double, graph.Float},
+	safetensors.I64:  {graph.Int64, graph.Int64},
+	safetensors.I32:  {graph.Int32, graph.Int32},
+	safetensors.I16:  {graph.Int16, graph.Int16},
+	safetensors.I8:   {graph.Int8, graph.Int8},
+	safetensors.U8:   {graph.Uint8, graph.Uint8},
+	safetensors.BOOL: {graph.Bool, graph.Bool},
+}
+
+// add lists a tensor; one of a type that no graph takes is left out of what can be used.
+func (s *source) add(name, dtype string, shape []int64, t stored) error {
+	kind, ok := elementTypes[dtype]
+	if !ok {
+		return fmt.Errorf("tensor %q: element type %s is not known", name, dtype)
+	}
+	g := &graph.Tensor{Name: name, DType: kind.to, Shape: append([]int64{}, shape...), Data: storedData{t}}
+	if kind.from != kind.to {
+		g.Data = graph.Derived{Length: g.Size(), Write: func(w io.Writer) error { return widen(w, t, dtype) }}
+	}
+	s.tensors[name], s.raw[name] = g, rawTensor{t, dtype}
+	return nil
+}
+
+// widen streams a tensor of another floating-point type as float32.
+func widen(w io.Writer, t stored, dtype string) error {
+	r, err := t.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c, err := safetensors.Cast(r, dtype, safetensors.F32)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, c)
+	return err
+}
+
+// storedData is a checkpoint's tensor as the data of a graph's. Where the file can be mapped, its
+// bytes are those of the file.
+type storedData struct{ stored }
+
+func (d storedData) Bytes() ([]byte, error) {
+	if m, ok := d.stored.(interface{ Bytes() ([]byte, error) }); ok {
+		return m.Bytes()
+	}
+	return graph.Derived{Length: d.Size(), Write: func(w io.Writer) error {
+		_, err := d.WriteTo(w)
+		return err
+	}}.Bytes()
+}
+
+// checkpointFiles are the files that make a directory one with a checkpoint.
+var checkpointFiles = []string{safetensors.FileName, safetensors.IndexName, pickle.FileName, pickle.IndexName}
+
+// safetensorsFiles are the files of a safetensors checkpoint: one, or an index and its shards.
+func safetensorsFiles(dir string) ([]string, error) {
+	if exists(filepath.Join(dir, safetensors.FileName)) {
+		return []string{safetensors.FileName}, nil
+	}
+	var index struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := readJSON(dir, safetensors.IndexName, &index); err != nil {
+		return nil, err
+	}
+	shards := map[string]bool{}
+	for _, file := range index.WeightMap {
+		shards[file] = true
+	}
+	return append([]string{safetensors.IndexName}, slices.Sorted(maps.Keys(shards))...), nil
+}
