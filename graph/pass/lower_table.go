@@ -1,0 +1,32 @@
+package pass
+
+import "graft/graph"
+
+// rule lowers the nodes of one operator of the default domain.
+type rule struct {
+	op     string
+	native int64 // the first opset at which the target is given the operator itself; 0: at none
+	// lower appends what stands for the node and returns what stands for its first output; nil
+	// leaves the node as it is.
+	lower func(*lowerer, *graph.Node) (*graph.Value, error)
+	why   string
+}
+
+// lowerings is the form of each operator per target; what is not named stays.
+var lowerings = map[Target][]rule{
+	Portable: portable,
+	TensorRT: portable, // any operator outside ONNX splits its engine
+	CPU:      portable,
+	CUDA:     portable,
+}
+
+var portable = []rule{
+	{"Dropout", 0, lowerDropout, "nothing is dropped outside training"},
+	{"Transpose", 0, lowerTranspose, "a transposed weight is stored that way"},
+	{"LayerNormalization", 17, lowerLayerNorm, "an operator from opset 17 on"},
+	{"Gelu", 20, lowerGelu, "an operator from opset 20 on"},
+	{"RMSNormalization", 23, lowerRMSNorm, "an operator from opset 23 on"},
+	{"RotaryEmbedding", 23, lowerRotary, "an operator from opset 23 on"},
+	{"Attention", 0, lowerAttention, "runtimes disagree on opset 23's: the alignment of causal masks (onnxruntime issue 29020), bool masks and grouped heads; " +
+		"and their masks of −inf or −3.4e38 are not safe in bfloat16"},
+}
