@@ -104,8 +104,7 @@ def make_all(missing, root, target):
         except BaseException:
             fetch.stop_children()
             raise
-    for download in (d for a in missing for d in a.downloads):
-        download.path(root / "downloads").unlink(missing_ok=True)
+    shutil.rmtree(root / "downloads", ignore_errors=True)  # those of interrupted runs too
 
 
 def write_build_files(target):
