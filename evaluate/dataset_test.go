@@ -286,7 +286,7 @@ func TestTruncatedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for cut := range len(whole) {
+	for cut := 0; cut < len(whole); cut += 5 {
 		path := filepath.Join(dir, "cut.parquet")
 		damaged := append([]byte(nil), whole...)
 		damaged[cut] ^= 0x55

@@ -63,9 +63,9 @@ type Table struct {
 // are left out, as in trec_eval; a query whose judgments are all zero or negative
 // counts as 0. With ignoreIdenticalIDs, hits whose document id is the query's id
 // are dropped first.
-func ScoreRun(run *Run, qrels Qrels, ignoreIdenticalIDs bool) *Table {
+func ScoreRun(run Rankings, qrels Qrels, ignoreIdenticalIDs bool) *Table {
 	t := &Table{}
-	for _, ranking := range run.Rankings {
+	for _, ranking := range run {
 		judgments, ok := qrels[ranking.Query]
 		if !ok {
 			continue

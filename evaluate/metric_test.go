@@ -50,7 +50,7 @@ func fixtureQrels(t *testing.T) Qrels {
 	return j.qrels
 }
 
-func fixtureRun(t *testing.T) *Run {
+func fixtureRun(t *testing.T) Rankings {
 	t.Helper()
 	run, err := ReadTREC(filepath.Join(fixtures, "run.tsv"))
 	if err != nil {
@@ -150,7 +150,7 @@ func TestScoresTieInFloat32(t *testing.T) {
 	var want expectedMetrics
 	readJSON(t, filepath.Join(fixtures, "expected_metrics.json"), &want)
 	for name, scores := range map[string]map[string]float64{"forward": want.Probe.Run["q"], "reverse": want.Probe.ReverseRun["q"]} {
-		run := &Run{[]Ranking{{"q", []Hit{{"a", scores["a"]}, {"b", scores["b"]}}}}}
+		run := Rankings{{"q", []Hit{{"a", scores["a"]}, {"b", scores["b"]}}}}
 		table := ScoreRun(run, Qrels{"q": {"b": 1}}, false)
 		if got := precision.Value(table.Judged[0], 1); got != 1 {
 			t.Errorf("%s: precision at 1 is %v, want 1", name, got)

@@ -21,10 +21,9 @@ type Ranking struct {
 	Hits  []Hit
 }
 
-// Run is the outcome of a search: a ranking per query, in the order of the queries.
-type Run struct {
-	Rankings []Ranking
-}
+// Rankings is the outcome of a search, what TREC calls a run: a ranking per query, in the
+// order of the queries.
+type Rankings []Ranking
 
 // compareHits orders hits best first as trec_eval does: scores compared as float32,
 // equal ones by document id descending, bytewise (trec_eval 9, form_res_rels.c).

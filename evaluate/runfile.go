@@ -15,8 +15,8 @@ import (
 // WriteTREC writes a run in TREC's format, "query Q0 document rank score tag", separated
 // by tabs because ids may hold blanks. Hits stand in ranking order; scores are float32
 // in their shortest decimal form, so that reading gives the same ranking.
-func WriteTREC(w io.Writer, run *Run, tag string) error {
-	for _, r := range run.Rankings {
+func WriteTREC(w io.Writer, run Rankings, tag string) error {
+	for _, r := range run {
 		hits := slices.SortedFunc(slices.Values(r.Hits), compareHits)
 		for i, h := range hits {
 			score := strconv.FormatFloat(float64(float32(h.Score)), 'g', -1, 32)
@@ -31,7 +31,7 @@ func WriteTREC(w io.Writer, run *Run, tag string) error {
 // ReadTREC reads a run in TREC's format (.gz too), separated by tabs or, where a line has
 // none, by blanks. The rank is ignored, as trec_eval ignores it. A document that
 // stands twice for a query is an error.
-func ReadTREC(path string) (*Run, error) {
+func ReadTREC(path string) (Rankings, error) {
 	b := newRunBuilder()
 	for l, err := range readLines(path) {
 		if err != nil {
@@ -54,13 +54,13 @@ func ReadTREC(path string) (*Run, error) {
 
 // runBuilder collects hits into rankings, queries in the order of their first hit.
 type runBuilder struct {
-	run  *Run
+	run  Rankings
 	at   map[string]int
 	seen map[[2]string]bool
 }
 
 func newRunBuilder() *runBuilder {
-	return &runBuilder{&Run{}, map[string]int{}, map[[2]string]bool{}}
+	return &runBuilder{nil, map[string]int{}, map[[2]string]bool{}}
 }
 
 func (b *runBuilder) addFields(fields []string) error {
@@ -81,20 +81,20 @@ func (b *runBuilder) add(query string, h Hit) error {
 	b.seen[[2]string{query, h.Document}] = true
 	i, ok := b.at[query]
 	if !ok {
-		i = len(b.run.Rankings)
+		i = len(b.run)
 		b.at[query] = i
-		b.run.Rankings = append(b.run.Rankings, Ranking{Query: query})
+		b.run = append(b.run, Ranking{Query: query})
 	}
-	b.run.Rankings[i].Hits = append(b.run.Rankings[i].Hits, h)
+	b.run[i].Hits = append(b.run[i].Hits, h)
 	return nil
 }
 
 // WritePredictions writes a run as mteb's <Task>_predictions.json.
-func WritePredictions(w io.Writer, run *Run, model, revision, subset, split string) error {
+func WritePredictions(w io.Writer, run Rankings, model, revision, subset, split string) error {
 	p := &errorWriter{w: w}
 	p.printf(`{"mteb_model_meta": {"model_name": %s, "revision": %s}, %s: {%s: {`,
 		quote(model), quote(revision), quote(subset), quote(split))
-	for i, r := range run.Rankings {
+	for i, r := range run {
 		p.printf("%s%s: {", comma(i), quote(r.Query))
 		for j, h := range r.Hits {
 			p.printf("%s%s: %s", comma(j), quote(h.Document), pythonFloat(h.Score))
@@ -114,7 +114,7 @@ func comma(i int) string {
 
 // ReadPredictions reads mteb's <Task>_predictions.json: the run of one subset
 // ("default") and split.
-func ReadPredictions(path, subset, split string) (*Run, error) {
+func ReadPredictions(path, subset, split string) (Rankings, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read predictions: %w", err)
@@ -129,7 +129,7 @@ func ReadPredictions(path, subset, split string) (*Run, error) {
 }
 
 // decodePredictions walks the file as tokens, so that the queries keep their order.
-func decodePredictions(d *json.Decoder, subset, split string) (*Run, error) {
+func decodePredictions(d *json.Decoder, subset, split string) (Rankings, error) {
 	b := newRunBuilder()
 	found := false
 	err := eachKey(d, func(key string) error {
