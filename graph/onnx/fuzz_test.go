@@ -3,6 +3,7 @@ package onnx
 import (
 	"bytes"
 	"os"
+	"runtime/metrics"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -10,8 +11,8 @@ import (
 	"graft/graph"
 )
 
-// FuzzDecode reads arbitrary bytes. Whatever decodes can be encoded, and decodes to the same
-// model again.
+// FuzzDecode reads arbitrary bytes, in memory proportional to their number. Whatever decodes
+// can be encoded, and decodes to the same model again.
 func FuzzDecode(f *testing.F) {
 	whole, err := proto.Marshal(everything())
 	if err != nil {
@@ -25,7 +26,11 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		before := allocated()
 		m, err := DecodeBytes(b)
+		if n := allocated() - before; n > 16<<20+1000*uint64(len(b)) {
+			t.Errorf("%d bytes of input: %d bytes allocated", len(b), n)
+		}
 		if err != nil {
 			return
 		}
@@ -41,4 +46,11 @@ func FuzzDecode(f *testing.F) {
 			t.Error(line)
 		}
 	})
+}
+
+// allocated is the number of bytes that were ever allocated.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
