@@ -8,6 +8,7 @@
 package convert
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ type OpenOptions struct {
 	TaskType      int               // ernie: the task type of all tokens
 	Bidirectional bool              // decoders: attend to all real tokens
 	HiddenStates  bool              // add the outputs hidden_states.0 (the embeddings), .1, … (the blocks)
-	Cache         Cache             // where hf:… is found
+	Hub           *Hub              // where hf:… is found; nil: as the environment says
 }
 
 // Open reads a model: a directory with a checkpoint or an ONNX file, a bare .onnx file, or
@@ -82,7 +83,10 @@ func Open(path string, o OpenOptions) (*Model, error) {
 
 func open(path string, o OpenOptions) (*Model, error) {
 	if name, ok := strings.CutPrefix(path, "hf:"); ok {
-		dir, err := o.Cache.Fetch(name)
+		if o.Hub == nil {
+			o.Hub = HubFromEnv(os.Getenv)
+		}
+		dir, err := o.Hub.Fetch(context.Background(), name)
 		if err != nil {
 			return nil, err
 		}

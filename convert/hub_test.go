@@ -1,0 +1,210 @@
+package convert_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"graft/convert"
+)
+
+const hubCommit = "0123456789abcdef0123456789abcdef01234567"
+
+// hub is a local server with one model, org/tiny: the files of testdata/models/bert. Files of
+// more than 100 kB are answered like large ones, by a redirect with the linked headers.
+type hub struct {
+	*httptest.Server
+	dir     string
+	gets    map[string]int
+	cut     int // bytes after which the next download of a large file breaks off; 0: never
+	corrupt bool
+	token   string
+}
+
+func newHub(t *testing.T) *hub {
+	h := &hub{dir: "../testdata/models/bert", gets: map[string]int{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/models/org/tiny/revision/main", h.info)
+	mux.HandleFunc("/org/tiny/resolve/"+hubCommit+"/", h.resolve)
+	mux.HandleFunc("/cdn/", h.large)
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.token != "" && r.Header.Get("Authorization") != "Bearer "+h.token {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hub) info(w http.ResponseWriter, r *http.Request) {
+	var siblings []map[string]string
+	filepath.WalkDir(h.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			name, _ := filepath.Rel(h.dir, path)
+			siblings = append(siblings, map[string]string{"rfilename": filepath.ToSlash(name)})
+		}
+		return err
+	})
+	siblings = append(siblings, map[string]string{"rfilename": "../../escape.json"})
+	json.NewEncoder(w).Encode(map[string]any{"sha": hubCommit, "siblings": siblings})
+}
+
+func (h *hub) resolve(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/org/tiny/resolve/"+hubCommit+"/")
+	raw, err := os.ReadFile(filepath.Join(h.dir, filepath.FromSlash(name)))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	sum := sha256.Sum256(raw)
+	etag := `"` + hex.EncodeToString(sum[:]) + `"`
+	if len(raw) > 100_000 {
+		w.Header().Set("X-Linked-Etag", etag)
+		w.Header().Set("X-Linked-Size", strconv.Itoa(len(raw)))
+		http.Redirect(w, r, strings.Replace(h.URL, "127.0.0.1", "localhost", 1)+"/cdn/"+name, http.StatusFound)
+		return
+	}
+	w.Header().Set("ETag", etag[:41]+`"`) // 40 digits, as git's hashes have
+	if r.Method == http.MethodGet {
+		h.gets[name]++
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
+}
+
+func (h *hub) large(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/cdn/")
+	raw, err := os.ReadFile(filepath.Join(h.dir, filepath.FromSlash(name)))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	h.gets[name+" "+r.Header.Get("Range")]++
+	if h.corrupt {
+		raw[len(raw)/2] ^= 1
+	}
+	if cut := h.cut; cut > 0 {
+		h.cut = 0
+		w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+		w.Write(raw[:cut])
+		panic(http.ErrAbortHandler)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
+}
+
+func (h *hub) client(t *testing.T) *convert.Hub {
+	return &convert.Hub{Endpoint: h.URL, CacheDir: t.TempDir()}
+}
+
+func TestHubFetchesAndCaches(t *testing.T) {
+	server := newHub(t)
+	client := server.client(t)
+	m, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if want := filepath.Join(client.CacheDir, "models--org--tiny", "snapshots", hubCommit); m.Dir != want {
+		t.Errorf("model in %q, want %q", m.Dir, want)
+	}
+	if m.Modules.Prompts["query"] != "query: " || m.Tokenizer == "" {
+		t.Errorf("prompts %q, tokenizer %q: side files are missing", m.Modules.Prompts, m.Tokenizer)
+	}
+	if server.gets["expected.json"] != 0 {
+		t.Error("expected.json, which is no part of a model, was fetched")
+	}
+	link, err := os.Readlink(filepath.Join(m.Dir, "model.safetensors"))
+	if err != nil || !strings.HasPrefix(link, filepath.Join("..", "..", "blobs")) {
+		t.Errorf("model.safetensors is a link to %q (%v), want into blobs", link, err)
+	}
+	before := fmt.Sprint(server.gets)
+	offline := *client
+	offline.Offline = true
+	for _, name := range []string{"org/tiny", "org/tiny@main", "org/tiny@" + hubCommit} {
+		if dir, err := offline.Fetch(context.Background(), name); err != nil || dir != m.Dir {
+			t.Errorf("%s offline: %q, %v", name, dir, err)
+		}
+	}
+	if after := fmt.Sprint(server.gets); after != before {
+		t.Errorf("what was cached is fetched again: %s, before %s", after, before)
+	}
+}
+
+func TestHubResumes(t *testing.T) {
+	server := newHub(t)
+	server.cut = 70_000
+	client := server.client(t)
+	if _, err := client.Fetch(context.Background(), "org/tiny"); err == nil {
+		t.Fatal("a download that breaks off gave no error")
+	}
+	dir, err := client.Fetch(context.Background(), "org/tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server.gets["model.safetensors bytes=70000-"] != 1 {
+		t.Errorf("the second download did not go on at byte 70000: %v", server.gets)
+	}
+	want, _ := os.ReadFile("../testdata/models/bert/model.safetensors")
+	if got, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the file differs (%v)", err)
+	}
+}
+
+func TestHubMistakes(t *testing.T) {
+	for _, test := range []struct {
+		name, model, want string
+		change            func(s *hub, c *convert.Hub)
+	}{
+		{"corrupt", "org/tiny", "SHA-256", func(s *hub, c *convert.Hub) { s.corrupt = true }},
+		{"unknown", "org/none", "no such model", nil},
+		{"offline", "org/tiny", "HF_HUB_OFFLINE", func(s *hub, c *convert.Hub) { c.Offline = true }},
+		{"private", "org/tiny", "HF_TOKEN", func(s *hub, c *convert.Hub) { s.token = "x" }},
+		{"path", "../../etc", "is not a model's name", nil},
+		{"revision", "org/tiny@a/../../b", "is not a model's name", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := newHub(t)
+			client := server.client(t)
+			if test.change != nil {
+				test.change(server, client)
+			}
+			_, err := client.Fetch(context.Background(), test.model)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestHubTokenStaysWithTheHub(t *testing.T) {
+	server := newHub(t)
+	server.token = "secret"
+	client := server.client(t)
+	client.Token = "secret"
+	// The redirect of large files leads to another host name, which must not see the token; the
+	// local server then refuses it.
+	_, err := client.Fetch(context.Background(), "org/tiny")
+	if err == nil || !strings.Contains(err.Error(), "model.safetensors") {
+		t.Errorf("error %v, want the large file refused without the token", err)
+	}
+}
+
+func TestHubFromEnv(t *testing.T) {
+	env := map[string]string{"HF_HOME": "/x", "HF_TOKEN": "t", "HF_ENDPOINT": "http://e/", "HF_HUB_OFFLINE": "1"}
+	h := convert.HubFromEnv(func(key string) string { return env[key] })
+	if h.CacheDir != filepath.Join("/x", "hub") || h.Token != "t" || !h.Offline || h.Endpoint != "http://e/" {
+		t.Errorf("%+v", *h)
+	}
+}
