@@ -154,3 +154,12 @@ func (f *Inference) wantRank(i, rank int) error {
 	}
 	return nil
 }
+
+// joinShapes puts parts one after another; the result is never of unknown rank.
+func joinShapes(parts ...Shape) Shape {
+	out := Dims()
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}

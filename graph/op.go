@@ -118,7 +118,7 @@ var attrKinds = map[string]AttrKind{
 	"largest": AttrInt, "noop_with_empty_axes": AttrInt, "num_groups": AttrInt, "num_heads": AttrInt,
 	"num_outputs": AttrInt, "num_scan_inputs": AttrInt, "output_dtype": AttrInt, "p": AttrInt, "precision": AttrInt,
 	"q_num_heads": AttrInt, "qk_matmul_output_mode": AttrInt, "reverse": AttrInt, "rotary_embedding_dim": AttrInt,
-	"saturate": AttrInt, "seed": AttrFloat, "select_last_index": AttrInt, "softmax_precision": AttrInt, "sorted": AttrInt,
+	"saturate": AttrInt, "select_last_index": AttrInt, "softmax_precision": AttrInt, "sorted": AttrInt,
 	"start": AttrInt, "stash_type": AttrInt, "storage_order": AttrInt, "to": AttrInt, "training_mode": AttrInt,
 	"transA": AttrInt, "transB": AttrInt, "transBatchA": AttrInt, "transBatchB": AttrInt, "unidirectional": AttrInt,
 	"upper": AttrInt, "value_int": AttrInt, "do_rotary": AttrInt, "accuracy_level": AttrInt, "gather_axis": AttrInt,
@@ -134,11 +134,8 @@ var attrKinds = map[string]AttrKind{
 
 // attrExceptions lists attributes whose kind differs for one operator or one of its versions.
 var attrExceptions = map[[2]string]bool{
-	{"Pad", "value"}:   true, // FLOAT up to opset 10
-	{"Cast", "to"}:     true, // STRING in opset 1
-	{"TopK", "k"}:      true,
-	{"Scan", "axes"}:   true,
-	{"Gather", "mode"}: true,
+	{"Pad", "value"}: true, // FLOAT up to opset 10
+	{"Cast", "to"}:   true, // STRING in opset 1
 }
 
 // kindNames are the spec's names of attribute kinds (AttributeProto.AttributeType).

@@ -181,7 +181,7 @@ func inferFusedMatMul(f *Inference) error {
 			continue
 		}
 		if f.Node.Int("transBatch"+side, 0) != 0 {
-			s[i] = slices.Concat(s[i][1:n-1], s[i][:1], s[i][n-1:])
+			s[i] = joinShapes(s[i][1:n-1], s[i][:1], s[i][n-1:])
 		}
 		if f.Node.Int("trans"+side, 0) != 0 {
 			s[i][n-2], s[i][n-1] = s[i][n-1], s[i][n-2]
@@ -228,7 +228,7 @@ func inferGatherBlockQuantized(f *Inference) error {
 	if err != nil {
 		return err
 	}
-	f.Set(0, f.Elem(2), slices.Concat(s[:axis], indices, s[axis+1:]))
+	f.Set(0, f.Elem(2), joinShapes(s[:axis], indices, s[axis+1:]))
 	return nil
 }
 

@@ -11,8 +11,10 @@ var controlOps = []Op{
 	{Name: "ConstantOfShape", Since: 9, In: one, Out: one, Infer: inferConstantOfShape, Fold: foldConstantOfShape},
 	{Name: "Identity", Since: 1, In: one, Out: one, Infer: inferIdentity, Fold: foldIdentity},
 	{Name: "If", Since: 1, In: one, Out: atLeast(1), Infer: inferIf},
-	{Name: "Loop", Since: 1, In: atLeast(2), Out: atLeast(1), Infer: inferLoop},
-	{Name: "Scan", Since: 8, In: atLeast(1), Out: atLeast(1), Infer: inferScan},
+	{Name: "Loop", Since: 1, In: atLeast(3), Out: atLeast(1), Infer: inferLoop},
+	{Name: "Loop", Since: 11, In: atLeast(2), Out: atLeast(1), Infer: inferLoop},
+	{Name: "Scan", Since: 8, In: atLeast(2), Out: atLeast(1)}, // had a batch axis
+	{Name: "Scan", Since: 9, In: atLeast(1), Out: atLeast(1), Infer: inferScan},
 	{Name: "Bernoulli", Since: 15, In: one, Out: one, Infer: inferEyeLike},
 	{Name: "RandomNormalLike", Since: 1, In: one, Out: one, Infer: inferEyeLike},
 	{Name: "RandomUniformLike", Since: 1, In: one, Out: one, Infer: inferEyeLike},
@@ -170,18 +172,14 @@ func prepend(d Dim, s Shape) Shape {
 	if s == nil {
 		return nil
 	}
-	return slices.Concat(Shape{d}, s)
+	return joinShapes(Shape{d}, s)
 }
 
-// inferScan cuts an axis off each scanned input and adds one to each scanned output. Opset 8,
-// which has a batch axis and an optional first input, is left alone.
+// inferScan cuts an axis off each scanned input and adds one to each scanned output.
 func inferScan(f *Inference) error {
 	body := f.Node.Attr("body")
 	if body == nil || body.Graph == nil {
 		return fmt.Errorf("attribute \"body\" is missing")
-	}
-	if f.Opset < 9 {
-		return nil
 	}
 	states := len(f.Node.Inputs) - int(f.Node.Int("num_scan_inputs", 0))
 	if states < 0 || states > len(f.out) {

@@ -32,7 +32,7 @@ func inferGather(f *Inference) error {
 	if err != nil {
 		return err
 	}
-	f.SetShape(0, slices.Concat(s[:axis], indices, s[axis+1:]))
+	f.SetShape(0, joinShapes(s[:axis], indices, s[axis+1:]))
 	list := f.elements(0)
 	at, ok := f.ints(1)
 	if list == nil || !ok || len(s) != 1 || len(indices) > 1 {
@@ -68,7 +68,7 @@ func inferGatherND(f *Inference) error {
 	if batch < 0 || batch >= int64(len(indices)) || batch+depth > int64(len(s)) {
 		return fmt.Errorf("indices of shape %v with %d batch axes into %v", indices, batch, s)
 	}
-	f.SetShape(0, slices.Concat(indices[:len(indices)-1], s[batch+depth:]))
+	f.SetShape(0, joinShapes(indices[:len(indices)-1], s[batch+depth:]))
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (f *Inference) slicing(rank int) (*slicing, error) {
 	}
 	n := max(len(c.starts), len(c.ends))
 	axes, given, known := f.axesOf(3)
-	if !known {
+	if !known || !given && c.starts == nil && c.ends == nil {
 		return nil, nil
 	}
 	if given {

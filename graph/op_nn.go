@@ -9,6 +9,7 @@ import (
 var nnOps = []Op{
 	{Name: "AveragePool", Since: 1, In: one, Out: one, Infer: inferPool},
 	{Name: "BatchNormalization", Since: 1, In: exactly(5), Out: between(1, 5), Infer: inferBatchNorm},
+	{Name: "BatchNormalization", Since: 14, In: exactly(5), Out: between(1, 3), Infer: inferBatchNorm},
 	{Name: "Conv", Since: 1, In: between(2, 3), Out: one, Infer: inferConv},
 	{Name: "Dropout", Since: 1, In: one, Out: between(1, 2), Infer: inferDropout},
 	{Name: "Dropout", Since: 12, In: between(1, 3), Out: between(1, 2), Infer: inferDropout},
@@ -22,7 +23,8 @@ var nnOps = []Op{
 	{Name: "LogSoftmax", Since: 1, In: one, Out: one, Infer: sameAs0},
 	{Name: "LpNormalization", Since: 1, In: one, Out: one, Infer: sameAs0},
 	{Name: "LRN", Since: 1, In: one, Out: one, Infer: sameAs0},
-	{Name: "MaxPool", Since: 1, In: one, Out: between(1, 2), Infer: inferPool},
+	{Name: "MaxPool", Since: 1, In: one, Out: one, Infer: inferPool},
+	{Name: "MaxPool", Since: 8, In: one, Out: between(1, 2), Infer: inferPool},
 	{Name: "MeanVarianceNormalization", Since: 9, In: one, Out: one, Infer: sameAs0},
 	{Name: "RMSNormalization", Since: 23, In: exactly(2), Out: one, Infer: inferRMSNorm},
 	// ONNX Runtime keeps its own form of RMSNormalization in the default domain.

@@ -38,8 +38,8 @@ func inferDequantize(f *Inference) error {
 // checkScale checks that a scale vector (one scale for each slice of axis) fits input 0, and the zero point the scale.
 func (f *Inference) checkScale() error {
 	s, scale := f.Shape(0), f.Shape(1)
-	if f.Has(2) {
-		if _, err := unifyShapes(scale, f.Shape(2)); err != nil {
+	if zero := f.Shape(2); len(zero) > 0 && zero[0] != Size(1) {
+		if _, err := unifyShapes(scale, zero); err != nil {
 			return fmt.Errorf("scale and zero point: %w", err)
 		}
 	}
