@@ -62,7 +62,7 @@ func (j *job) finished() (*Outcome, error) {
 		var s Settings
 		data, err := os.ReadFile(j.settingsPath())
 		if err == nil && json.Unmarshal(data, &s) == nil && s.Key == j.key {
-			return &Outcome{Task: j.task, Result: result, Reused: true, Files: []string{path, j.settingsPath()}, Warnings: j.warnings}, nil
+			return j.found(path, result), nil
 		}
 	}
 	if !j.Overwrite {
@@ -71,13 +71,40 @@ func (j *job) finished() (*Outcome, error) {
 	return nil, os.Remove(path)
 }
 
+// found is the outcome that lies on disk; nil if a file that is wanted now is missing.
+func (j *job) found(path string, result *TaskResult) *Outcome {
+	o := &Outcome{Task: j.task, Result: result, Reused: true, Files: []string{path}, Warnings: j.warnings}
+	for _, f := range j.outputs(nil, nil) {
+		if _, err := os.Stat(f.path); err != nil {
+			return nil
+		}
+		o.Files = append(o.Files, f.path)
+	}
+	return o
+}
+
 // write writes all files of the task, the result last: it says that the task is finished.
 func (j *job) write(result *TaskResult, table *Table, run Rankings) ([]string, error) {
-	results, runs := j.folder("results"), j.folder("runs")
+	files := []string{j.resultPath(j.task.Name)}
+	for _, o := range j.outputs(table, run) {
+		if err := writeFile(o.path, o.write); err != nil {
+			return nil, err
+		}
+		files = append(files, o.path)
+	}
+	if err := mergeRunSettings(j.folder("results"), j.runSettings()); err != nil {
+		return nil, err
+	}
+	return files, writeFile(files[0], result.Write)
+}
+
+// outputs lists the files beside the result.
+func (j *job) outputs(table *Table, run Rankings) []output {
+	runs := j.folder("runs")
 	outputs := []output{
 		{filepath.Join(runs, j.task.Name+".per_query.tsv"), table.WriteTSV},
 		{j.settingsPath(), j.writeSettings},
-		{filepath.Join(results, "model_meta.json"), j.modelMeta().write},
+		{filepath.Join(j.folder("results"), "model_meta.json"), j.modelMeta().write},
 	}
 	if j.SaveRun {
 		outputs = append(outputs, output{filepath.Join(runs, j.task.Name+".trec"), func(w io.Writer) error {
@@ -89,17 +116,7 @@ func (j *job) write(result *TaskResult, table *Table, run Rankings) ([]string, e
 			return WritePredictions(w, run, j.Model.Name, j.Model.Revision, "default", j.task.Split)
 		}})
 	}
-	files := []string{j.resultPath(j.task.Name)}
-	for _, o := range outputs {
-		if err := writeFile(o.path, o.write); err != nil {
-			return nil, err
-		}
-		files = append(files, o.path)
-	}
-	if err := mergeRunSettings(results, j.runSettings()); err != nil {
-		return nil, err
-	}
-	return files, writeFile(files[0], result.Write)
+	return outputs
 }
 
 // output is a file and what goes into it.
