@@ -64,9 +64,10 @@ type dataFile struct {
 	size int64
 }
 
-// data returns the data that external_data entries describe. size is what the tensor takes, -1
-// where that is unknown. Keys other than location, offset, length and checksum are ignored.
-func (f *folder) data(entries []*pb.StringStringEntryProto, size int64) (*fileData, error) {
+// data returns the data that external_data entries describe, in memory where it is small. size is
+// what the tensor takes, -1 where that is unknown. Keys other than location, offset, length and
+// checksum are ignored.
+func (f *folder) data(entries []*pb.StringStringEntryProto, size int64) (graph.Data, error) {
 	if f == nil {
 		return nil, fmt.Errorf("the model was not read from a folder")
 	}
@@ -89,7 +90,12 @@ func (f *folder) data(entries []*pb.StringStringEntryProto, size int64) (*fileDa
 	if offset > file.size || length > file.size-offset {
 		return nil, fmt.Errorf("location %q: offset %d and length %d, but the file has %d bytes", value["location"], offset, length, file.size)
 	}
-	return &fileData{src: file.File, region: region{offset, length}}, nil
+	data := &fileData{src: file.File, region: region{offset, length}}
+	if length > inlineMax {
+		return data, nil
+	}
+	b, err := data.Bytes()
+	return graph.Raw(b), err
 }
 
 func number(value map[string]string, key string, missing int64) (int64, error) {
@@ -154,5 +160,3 @@ func verify(file *os.File, checksum string) error {
 	}
 	return nil
 }
-
-var _ graph.Data = (*fileData)(nil)

@@ -20,6 +20,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Add([]byte{})
+	f.Add([]byte{0x72, 3, 0x1a, 1, 'a', 0x42, 3, 0x1a, 1, 'a', 0x3a, 0}) // metadata and opset without key, with an unknown field
 	for _, name := range []string{"linear/fp32", "linear/default", "nbits/b4_asym", "bert/qdq_matmul"} {
 		if b, err := os.ReadFile("../../../shared/fixtures/quant/" + name + ".onnx"); err == nil {
 			f.Add(b)

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"graft/graph"
 )
@@ -49,14 +50,17 @@ func readFile(path string) (*graph.Model, error) {
 		f.Close()
 		return nil, cause(err)
 	}
-	// f is not closed here: tensors may refer to it, and os.File closes itself once none does.
-	return decode(f, stat.Size(), &folder{dir: filepath.Dir(path)})
+	m, open, err := decode(f, stat.Size(), &folder{dir: filepath.Dir(path)})
+	if !open { // else f closes itself when no tensor refers to it any more
+		f.Close()
+	}
+	return m, err
 }
 
 // Decode reads a model of size bytes from r. The data of large tensors stays in r, which has
 // to stay readable as long as the model is used. External data is an error.
 func Decode(r io.ReaderAt, size int64) (*graph.Model, error) {
-	m, err := decode(r, size, nil)
+	m, _, err := decode(r, size, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read model: %w", err)
 	}
@@ -68,20 +72,21 @@ func DecodeBytes(b []byte) (*graph.Model, error) {
 	return Decode(bytes.NewReader(b), int64(len(b)))
 }
 
-// decode reads a model from r, or says where r is no model.
-func decode(r io.ReaderAt, size int64, files *folder) (*graph.Model, error) {
+// decode reads a model from r, or says where r is no model. It reports whether tensors of the
+// model refer to r.
+func decode(r io.ReaderAt, size int64, files *folder) (m *graph.Model, open bool, err error) {
 	if size == 0 {
-		return nil, &FormatError{Problem: "the file is empty"}
+		return nil, false, &FormatError{Problem: "the file is empty"}
 	}
-	parts, err := split(r, size)
+	p, err := split(r, size)
 	if err != nil {
 		if at := diagnose(r, size); at != nil {
-			return nil, at
+			return nil, false, at
 		}
-		return nil, err
+		return nil, false, err
 	}
-	d := &decoder{src: r, files: files}
-	return d.model(parts)
+	m, err = (&decoder{src: r, files: files}).model(p)
+	return m, err == nil && slices.ContainsFunc(p.initializers, func(d region) bool { return d.length > 0 }), err
 }
 
 // cause drops operation and path from a file error where the caller names them already.

@@ -60,7 +60,7 @@ func takeProperties(field *[]*pb.StringStringEntryProto) []graph.Property {
 	for _, e := range *field {
 		list = append(list, graph.Property{Key: e.GetKey(), Value: e.GetValue()})
 		if unknown := e.ProtoReflect().GetUnknown(); len(unknown) > 0 {
-			e.Value = nil
+			e.Key, e.Value = proto.String(e.GetKey()), nil
 			keep = append(keep, e)
 		}
 	}
@@ -92,7 +92,7 @@ func takeOpsets(field *[]*pb.OperatorSetIdProto) []graph.Opset {
 	for _, o := range *field {
 		list = append(list, graph.Opset{Domain: o.GetDomain(), Version: o.GetVersion()})
 		if unknown := o.ProtoReflect().GetUnknown(); len(unknown) > 0 {
-			o.Version = nil
+			o.Domain, o.Version = proto.String(o.GetDomain()), nil
 			keep = append(keep, o)
 		}
 	}
