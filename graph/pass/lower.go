@@ -30,7 +30,6 @@ type LowerOptions struct {
 // reader which knows the opset also knows the file (onnx docs/Versioning.md).
 var irVersions = map[int64]int64{13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 
-
 func (o LowerOptions) complete() (LowerOptions, error) {
 	if o.Target == "" {
 		o.Target = Portable
@@ -72,6 +71,7 @@ func Lower(m *graph.Model, o LowerOptions) error {
 	if err := l.apply(lowerings[o.Target]); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}
+	prune(m)
 	if err := downgrade(m, o.Opset); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}

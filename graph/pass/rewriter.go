@@ -130,3 +130,48 @@ func (r *rewriter) onlyFirst(n *graph.Node) error {
 	}
 	return nil
 }
+
+// prune removes the nodes that no output of m depends on, and the weights that nothing reads.
+func prune(m *graph.Model) {
+	needed := make(map[*graph.Value]bool)
+	var need func(v *graph.Value)
+	need = func(v *graph.Value) {
+		if v == nil || needed[v] {
+			return
+		}
+		needed[v] = true
+		if n := v.Def(); n != nil {
+			inputs(n, need)
+		}
+	}
+	for _, v := range m.Graph.Outputs {
+		need(v)
+	}
+	m.Graph.Remove(func(n *graph.Node) bool {
+		return !slices.ContainsFunc(n.Outputs, func(v *graph.Value) bool { return needed[v] })
+	})
+	m.Graph.Initializers = slices.DeleteFunc(m.Graph.Initializers, func(v *graph.Value) bool { return !needed[v] })
+	m.Graph.ValueInfo = slices.DeleteFunc(m.Graph.ValueInfo, func(v *graph.Value) bool { return !needed[v] })
+}
+
+// inputs calls f for every value that n reads, in its subgraphs too.
+func inputs(n *graph.Node, f func(*graph.Value)) {
+	for _, v := range n.Inputs {
+		f(v)
+	}
+	for _, a := range n.Attrs {
+		for _, g := range append(slices.Clone(a.Graphs), a.Graph) {
+			if g == nil {
+				continue
+			}
+			for _, v := range g.Outputs {
+				f(v)
+			}
+			g.Walk(func(m *graph.Node) {
+				for _, v := range m.Inputs {
+					f(v)
+				}
+			})
+		}
+	}
+}

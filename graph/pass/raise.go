@@ -1,0 +1,121 @@
+package pass
+
+import (
+	"fmt"
+	"maps"
+
+	"graft/graph"
+)
+
+// RaiseReport counts what Raise found.
+type RaiseReport struct {
+	// Raised counts the nodes that were made, by operator; "mask" are attention masks that
+	// became bool.
+	Raised map[string]int
+	// Left counts what looks like a part of an operator and was not matched, by operator:
+	// Softmax is attention, Erf and Tanh are GELU, Sqrt is a norm, "mask" are masks that stay numbers.
+	Left map[string]int
+	// Kept says why the model was left whole, written against an opset that cannot be carried
+	// over; nil where it was not.
+	Kept error
+}
+
+// telling are the operators that are left where a formula was not matched.
+var telling = []string{"Softmax", "Erf", "Tanh", "Sqrt", "ReduceMean"}
+
+// Raise finds layers that an exporter wrote as many nodes, or as operators of com.microsoft, and
+// makes them single nodes: LayerNormalization, RMSNormalization, Gelu, RotaryEmbedding and
+// Attention. Masks that add a large negative number become bool inputs of Attention, so that
+// Lower can write them with a number that is safe in every precision. What is not matched stays
+// as it is. m is in the IR's form afterwards: Lower before writing it.
+func Raise(m *graph.Model) (RaiseReport, error) {
+	report := RaiseReport{Raised: map[string]int{}, Left: map[string]int{}}
+	raised := m.Clone()
+	if err := upgrade(raised); err != nil {
+		report.Kept = err
+		report.count(m)
+		return report, nil
+	}
+	for _, step := range raiseSteps {
+		r := &raiser{rewriter: newRewriter(raised), report: &report}
+		if err := r.sweep(func(n *graph.Node) ([]*graph.Value, error) { return step.raise(r, n), nil }); err != nil {
+			return report, fmt.Errorf("raise %s: %w", step.name, err)
+		}
+		if err := raised.Graph.Sort(); err != nil {
+			return report, fmt.Errorf("raise %s: %w", step.name, err)
+		}
+		prune(raised)
+		if err := graph.Infer(raised); err != nil {
+			return report, fmt.Errorf("raise %s: %w", step.name, err)
+		}
+	}
+	*m = *raised
+	report.count(m)
+	return report, nil
+}
+
+// count fills in what was left.
+func (r *RaiseReport) count(m *graph.Model) {
+	m.Graph.Walk(func(n *graph.Node) {
+		for _, op := range telling {
+			if n.Is(op) {
+				r.Left[op]++
+			}
+		}
+		if n.Domain == graph.Microsoft {
+			r.Left[n.Domain+"."+n.Op]++
+		}
+		if n.Is("Attention") && n.Input(3) != nil && n.Input(3).DType() != graph.Bool {
+			r.Left["mask"]++
+		}
+	})
+}
+
+// raiser is the state of one step.
+type raiser struct {
+	*rewriter
+	report *RaiseReport
+}
+
+// raiseStep looks at every node, a result's before what it is made from are gone, and returns
+// what stands for its outputs; nil where it does not match.
+type raiseStep struct {
+	name  string
+	raise func(*raiser, *graph.Node) []*graph.Value
+}
+
+// raiseSteps run in this order: each sees what those before it made, and a formula comes
+// before the formulas that are parts of it.
+var raiseSteps = []raiseStep{
+	{"operators of com.microsoft", raiseContrib},
+	{"LayerNormalization", formula("LayerNormalization", layerNorm, raiseLayerNorm)},
+	{"LayerNormalization without bias", formula("LayerNormalization", layerNormGain, raiseLayerNorm)},
+	{"RMSNormalization", formula("RMSNormalization", rmsNorm, raiseRMSNorm)},
+	{"Gelu", formula("Gelu", geluErf, raiseGeluErf)},
+	{"Gelu by tanh", formula("Gelu", geluTanh, raiseGeluTanh)},
+	{"RotaryEmbedding", raiseRotary},
+	{"Attention of merged heads", raiseMergedAttention},
+	{"Attention", raiseAttention},
+	{"attention masks", raiseMask},
+}
+
+// formula is the step that makes one node of every match of p.
+func formula(op string, p pattern, make func(*raiser, *bindings) *graph.Value) func(*raiser, *graph.Node) []*graph.Value {
+	return func(r *raiser, n *graph.Node) []*graph.Value {
+		b := new(bindings)
+		if len(n.Outputs) == 0 || n.Is("Identity") || n.Is("Cast") || n.Is("Dropout") || !p(n.Outputs[0], b) {
+			return nil
+		}
+		r.report.Raised[op]++
+		return []*graph.Value{make(r, b)}
+	}
+}
+
+// Total is the number of nodes raised.
+func (r RaiseReport) Total() int {
+	total := 0
+	for n := range maps.Values(r.Raised) {
+		total += n
+	}
+	return total
+}
