@@ -15,7 +15,9 @@ func (d *decoder) attr(msg *pb.AttributeProto, s *scope) (graph.Attr, error) {
 		Kind: graph.AttrKind(take(&msg.Type)),
 	}
 	if a.Kind == graph.AttrUndefined && a.Ref == "" {
-		a.Kind = kindOf(msg)
+		if a.Kind = kindOf(msg); a.Kind != graph.AttrUndefined {
+			msg.Type = nil
+		}
 	}
 	var err error
 	switch a.Kind {

@@ -110,13 +110,13 @@ func TestSharedAndDuplicateNames(t *testing.T) {
 // Attributes of IR version 1 do not state their kind.
 func TestAttributesWithoutKind(t *testing.T) {
 	m := decodeGraph(t, &pb.GraphProto{Node: []*pb.NodeProto{node("Conv", nil, []string{"y"},
-		&pb.AttributeProto{Name: proto.String("i"), I: proto.Int64(3)},
+		&pb.AttributeProto{Name: proto.String("i"), I: proto.Int64(3), Type: pb.AttributeProto_UNDEFINED.Enum()},
 		&pb.AttributeProto{Name: proto.String("f"), F: proto.Float32(0)},
 		&pb.AttributeProto{Name: proto.String("ints"), Ints: []int64{1, 2}},
 		&pb.AttributeProto{Name: proto.String("ref"), RefAttrName: proto.String("outer")},
 	)}})
 	n := m.Graph.Nodes[0]
-	if n.Int("i", 0) != 3 || n.Float("f", 1) != 0 || len(n.Ints("ints")) != 2 || n.Attr("ref").Kind != graph.AttrUndefined {
+	if n.Int("i", 0) != 3 || n.Float("f", 1) != 0 || len(n.Ints("ints")) != 2 || n.Attr("ref").Kind != graph.AttrUndefined || n.Attr("i").Extra != nil {
 		t.Errorf("%+v", n.Attrs)
 	}
 }

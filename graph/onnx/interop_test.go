@@ -13,12 +13,12 @@ import (
 
 // The reference library loads what is written as the same protobuf messages as the originals,
 // and its checker accepts it.
-func TestReferenceLibraryReadsTheSame(t *testing.T) {
+func TestInteropReferenceLibraryReadsTheSame(t *testing.T) {
 	python := os.Getenv("GRAFT_PYTHON")
 	if python == "" {
 		absent(t, "GRAFT_PYTHON is not set: run make interop")
 	}
-	originals := append(models(t, downloaded(t, "onnx-backend")), models(t, shared(t, "fixtures", "quant"))...)
+	originals := append(models(t, fetched(t, "GRAFT_NATIVE", "onnx-backend")), models(t, shared(t, "fixtures", "quant"))...)
 	dir := t.TempDir()
 	var list strings.Builder
 	for i, path := range originals {

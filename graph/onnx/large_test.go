@@ -23,12 +23,12 @@ const (
 
 // A model of 6 GiB is written, read, changed and written again by a process that never holds
 // more than a small part of it.
-func TestLargeModelInLittleMemory(t *testing.T) {
+func TestGoldenLargeModelInLittleMemory(t *testing.T) {
 	if dir := os.Getenv("GRAFT_TEST_LARGE_MODEL"); dir != "" {
 		rewriteLarge(t, dir)
 		return
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestLargeModelInLittleMemory$", "-test.v")
+	child := exec.Command(os.Args[0], "-test.run=^TestGoldenLargeModelInLittleMemory$", "-test.v")
 	child.Env = append(os.Environ(), "GRAFT_TEST_LARGE_MODEL="+t.TempDir())
 	out, err := child.CombinedOutput()
 	t.Logf("%s", out)
