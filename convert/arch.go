@@ -53,11 +53,14 @@ func (s Sizes) check(tensors int) error {
 		n    int
 	}{
 		{"hidden size", s.Hidden}, {"number of layers", s.Layers}, {"number of attention heads", s.Heads},
-		{"head size", s.HeadDim}, {"vocabulary size", s.Vocab}, {"number of positions", s.Positions},
+		{"vocabulary size", s.Vocab}, {"number of positions", s.Positions},
 	} {
 		if f.n < 1 || f.n > 1<<30 {
 			return fmt.Errorf("%s is %d", f.name, f.n)
 		}
+	}
+	if s.HeadDim < 1 {
+		return fmt.Errorf("hidden size %d is not a multiple of %d attention heads", s.Hidden, s.Heads)
 	}
 	if s.Layers > tensors {
 		return fmt.Errorf("%d layers, but the checkpoint holds only %d tensors", s.Layers, tensors)

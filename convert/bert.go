@@ -38,9 +38,10 @@ func (c *bertConfig) Sizes() Sizes {
 	return Sizes{Hidden: c.Hidden, Layers: c.Layers, Heads: c.Heads, HeadDim: headDim(0, c.Hidden, c.Heads), Vocab: c.Vocab, Positions: c.Positions, Types: c.Types}
 }
 
-// headDim is the size of a head: as configured, or the hidden size shared out.
+// headDim is the size of a head: as configured, or the hidden size shared out; 0 where that does
+// not come out even.
 func headDim(configured, hidden, heads int) int {
-	if configured > 0 || heads < 1 {
+	if configured > 0 || heads < 1 || hidden%heads != 0 {
 		return configured
 	}
 	return hidden / heads

@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"graft/graph"
@@ -71,7 +72,7 @@ func (m *Model) nameInputs() error {
 			place = v
 			continue
 		case name != v.Name:
-			v.Name, m.File = name, ""
+			m.rename(v, name)
 		}
 		kept = append(kept, v)
 	}
@@ -80,7 +81,7 @@ func (m *Model) nameInputs() error {
 		return errors.New("the graph has no inputs input_ids and attention_mask")
 	}
 	if place != nil {
-		b := graph.NewBuilder(g, nil)
+		b := freshBuilder(g)
 		count := len(g.Nodes)
 		v := positions(b, asInt64(b, mask))
 		g.Nodes = append(g.Nodes[count:len(g.Nodes):len(g.Nodes)], g.Nodes[:count]...) // before their readers
@@ -89,6 +90,28 @@ func (m *Model) nameInputs() error {
 	}
 	g.Inputs = kept
 	return nil
+}
+
+// freshBuilder appends to a graph that somebody else named: its names begin as none there does.
+func freshBuilder(g *graph.Graph) *graph.Builder {
+	taken := g.Names()
+	for _, n := range g.Nodes {
+		taken[n.Name] = true
+	}
+	scope := "graft"
+	for i := 1; hasPrefix(taken, scope+"/"); i++ {
+		scope = fmt.Sprintf("graft_%d", i)
+	}
+	return graph.NewBuilder(g, nil).Scope("%s", scope)
+}
+
+func hasPrefix(names map[string]bool, prefix string) bool {
+	for name := range names {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func find(list []*graph.Value, name string) *graph.Value {
@@ -112,7 +135,7 @@ func asInt64(b *graph.Builder, v *graph.Value) *graph.Value {
 func (m *Model) nameOutputs(o OpenOptions) error {
 	g := m.Graph.Graph
 	tokens, text := m.outputs()
-	repool := o.Pooling != "" || o.Normalize != nil
+	repool := m.poolsOtherwise(o)
 	switch {
 	case tokens == nil && text == nil:
 		return fmt.Errorf("no output is a vector per token or per text; the outputs are %v", g.Outputs)
@@ -132,7 +155,7 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	if !m.Modules.Found && o.Pooling == "" {
 		m.Warnings = append(m.Warnings, "nothing says how tokens are pooled: their mean is taken")
 	}
-	b := graph.NewBuilder(g, nil)
+	b := freshBuilder(g)
 	v, dim := m.Modules.embed(b, m.Graph.Opset(""), tokens, asInt64(b, find(g.Inputs, "attention_mask")), features)
 	if err := b.Err(); err != nil {
 		return err
@@ -141,34 +164,19 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	if features > 0 {
 		size = graph.Size(int64(dim))
 	}
-	if text != nil {
-		g.Outputs = without(g.Outputs, text)
-		text.Name = unusedName(g, text.Name)
-	}
-	text = b.Output("sentence_embedding", v, graph.TensorType(graph.Float, graph.Symbol("batch"), size))
-	m.File = ""
-	m.keepOutputs(tokens, text)
+	v.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), size)
+	m.keepOutputs(tokens, v)
 	return nil
 }
 
-// unusedName makes a name from stem that no value of g has.
-func unusedName(g *graph.Graph, stem string) string {
-	names := g.Names()
-	name := stem
-	for i := 1; names[name]; i++ {
-		name = fmt.Sprintf("%s_%d", stem, i)
+// poolsOtherwise reports whether the file's text vectors, if it has any, are not those wanted.
+func (m *Model) poolsOtherwise(o OpenOptions) bool {
+	pooling, ours := m.Graph.Meta(metaPooling)
+	if !ours {
+		return o.Pooling != "" || o.Normalize != nil
 	}
-	return name
-}
-
-func without(list []*graph.Value, drop *graph.Value) []*graph.Value {
-	var kept []*graph.Value
-	for _, v := range list {
-		if v != drop {
-			kept = append(kept, v)
-		}
-	}
-	return kept
+	normalize, _ := m.Graph.Meta(metaNormalize)
+	return pooling != m.Modules.PoolingName() || normalize != strconv.FormatBool(m.Modules.Normalize)
 }
 
 // outputs finds the token vectors and the text vectors: by name, else the first output of three
@@ -218,8 +226,21 @@ func (m *Model) keepOutputs(tokens, text *graph.Value) {
 	g.Outputs = kept
 }
 
+// rename gives v a name; another value that has it gets one of its own.
 func (m *Model) rename(v *graph.Value, name string) {
-	if v.Name != name {
-		v.Name, m.File = unusedName(m.Graph.Graph, name), ""
+	if v.Name == name {
+		return
 	}
+	g := m.Graph.Graph
+	taken := g.Names()
+	g.Walk(func(n *graph.Node) {
+		for _, w := range n.Outputs {
+			if w != nil && w.Name == name {
+				for i := 1; taken[w.Name]; i++ {
+					w.Name = fmt.Sprintf("%s_%d", name, i)
+				}
+			}
+		}
+	})
+	v.Name, m.File = name, ""
 }

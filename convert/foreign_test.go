@@ -1,0 +1,220 @@
+package convert_test
+
+import (
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"graft/convert"
+	"graft/graph"
+	"graft/graph/onnx"
+	"graft/graph/pass"
+)
+
+// foreign writes a fixture as somebody else's export: change gets the graph before it is lowered,
+// rename the lowered one.
+func foreign(t *testing.T, name string, opset int64, change, rename func(g *graph.Graph)) string {
+	t.Helper()
+	m, err := convert.Open(filepath.Join("../testdata/models", name), convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if change != nil {
+		change(m.Graph.Graph)
+	}
+	if err := pass.Lower(m.Graph, pass.LowerOptions{Opset: opset}); err != nil {
+		t.Fatal(err)
+	}
+	if rename != nil {
+		rename(m.Graph.Graph)
+	}
+	path := filepath.Join(t.TempDir(), "encoder.onnx")
+	if err := onnx.Write(path, m.Graph, onnx.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func dropText(g *graph.Graph) {
+	g.Outputs = slices.DeleteFunc(g.Outputs, func(v *graph.Value) bool { return v.Name == "sentence_embedding" })
+}
+
+// Encoders of other tools: token vectors under several names, at several opsets, pooled as asked.
+func TestForeign(t *testing.T) {
+	rename := func(output string) func(g *graph.Graph) {
+		return func(g *graph.Graph) {
+			dropText(g)
+			g.Outputs[0].Name = output
+		}
+	}
+	for _, test := range []struct {
+		name, model string
+		opset       int64
+		rename      func(g *graph.Graph)
+		pooling     string
+		warns       bool
+	}{
+		{"last_hidden_state", "bert", 17, dropText, "cls", false},
+		{"token_embeddings", "bert", 14, rename("token_embeddings"), "mean", false},
+		{"another name", "bert", 13, rename("output_0"), "last", false},
+		{"no pooling given", "roberta", 20, dropText, "", true},
+		{"text vectors re-pooled", "bert", 17, nil, "cls", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := foreign(t, test.model, test.opset, nil, test.rename)
+			m, err := convert.Open(path, convert.OpenOptions{Pooling: test.pooling, Tokenizer: "../testdata/models/bert/tokenizer.json"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if (len(m.Warnings) > 0) != test.warns {
+				t.Errorf("warnings %q", m.Warnings)
+			}
+			if m.File != "" || m.Dim != 32 || m.Tokenizer == "" {
+				t.Errorf("File %q, Dim %d, Tokenizer %q", m.File, m.Dim, m.Tokenizer)
+			}
+			e := readExpected(t, filepath.Join("../testdata/models", test.model))
+			s := session(t, encode(t, m))
+			if want := []string{"last_hidden_state", "sentence_embedding"}; !slices.Equal(s.Outputs, want) {
+				t.Errorf("outputs %q, want %q", s.Outputs, want)
+			}
+			if test.pooling == "" {
+				test.pooling = "mean"
+			}
+			e.checkPooled(t, s, e.floats(t, "right.sentence_embedding."+test.pooling+"_norm"))
+		})
+	}
+}
+
+// A file with text vectors is taken as it is.
+func TestForeignWithTextVectors(t *testing.T) {
+	path := foreign(t, "bert", 17, nil, nil)
+	m, err := convert.Open(path, convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.File != path {
+		t.Errorf("File %q, want %q", m.File, path)
+	}
+}
+
+// Exports of decoders take position_ids; ours come from the mask.
+func TestForeignPositions(t *testing.T) {
+	path := foreign(t, "llama", 17, func(g *graph.Graph) {
+		for _, n := range g.Nodes {
+			if n.Name == "positions/Mul" {
+				v := graph.NewValue("position_ids", graph.TensorType(graph.Int64, graph.Symbol("batch"), graph.Symbol("sequence")))
+				g.Replace(n.Outputs[0], v)
+				g.Inputs = append(g.Inputs, v)
+				return
+			}
+		}
+		t.Fatal("no node positions/Mul")
+	}, dropText)
+	m, err := convert.Open(path, convert.OpenOptions{Pooling: "last"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s := session(t, encode(t, m))
+	if want := []string{"input_ids", "attention_mask"}; !slices.Equal(s.Inputs, want) {
+		t.Errorf("inputs %q, want %q", s.Inputs, want)
+	}
+	e := readExpected(t, "../testdata/models/llama")
+	e.checkPooled(t, s, e.floats(t, "right.sentence_embedding.last_norm"))
+}
+
+func encode(t *testing.T, m *convert.Model) []byte {
+	t.Helper()
+	var file strings.Builder
+	if err := onnx.Encode(&file, m.Graph); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(file.String())
+}
+
+func TestForeignMistakes(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		rename     func(g *graph.Graph)
+		options    convert.OpenOptions
+	}{
+		{"an image model", `"pixel_values"`, func(g *graph.Graph) { g.Inputs[0].Name = "pixel_values" }, convert.OpenOptions{}},
+		{"no mask", "attention_mask", func(g *graph.Graph) { g.Inputs[1].Name = "token_type_ids"; g.Inputs[2].Name = "position_ids" }, convert.OpenOptions{}},
+		{"no output", "no output", func(g *graph.Graph) {
+			for _, v := range g.Outputs {
+				v.Name, v.Type.Shape = v.Name+"?", nil
+			}
+		}, convert.OpenOptions{}},
+		{"nothing to pool", "cannot be changed", func(g *graph.Graph) { g.Outputs = g.Outputs[1:] }, convert.OpenOptions{Pooling: "cls"}},
+		{"unknown pooling", `"median"`, nil, convert.OpenOptions{Pooling: "median"}},
+		{"too many ids", "ids up to 511, but the embedding table has only 160 rows", nil, convert.OpenOptions{Tokenizer: "../testdata/models/bert/tokenizer.json"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			model := "bert"
+			if test.options.Tokenizer != "" {
+				model = "electra"
+			}
+			_, err := convert.Open(foreign(t, model, 17, nil, test.rename), test.options)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// The poolings that no fixture has, against sums over the tokens; several are joined in the order
+// asked for.
+func TestPoolingModes(t *testing.T) {
+	const dir = "../testdata/models/bert"
+	e := readExpected(t, dir)
+	no := false
+	right := e.batch(t, "right")
+	hidden := e.floats(t, "right.last_hidden_state")
+	dim, width := 32, right.width()
+	for name, pool := range map[string]func(h [][]float32, j int) float64{
+		"max": func(h [][]float32, j int) float64 {
+			m := math.Inf(-1)
+			for _, x := range h {
+				m = math.Max(m, float64(x[j]))
+			}
+			return m
+		},
+		"mean_sqrt_len": func(h [][]float32, j int) float64 {
+			var s float64
+			for _, x := range h {
+				s += float64(x[j])
+			}
+			return s / math.Sqrt(float64(len(h)))
+		},
+		"weightedmean": func(h [][]float32, j int) float64 {
+			var s, w float64
+			for i, x := range h {
+				s += float64(x[j]) * float64(i+1)
+				w += float64(i + 1)
+			}
+			return s / w
+		},
+	} {
+		var want []float32
+		for row := range right.rows() {
+			var h [][]float32
+			for i := range right.length(row) {
+				h = append(h, hidden.data[(row*width+i)*dim:][:dim])
+			}
+			for j := range dim {
+				want = append(want, float32(pool(h, j)))
+			}
+			first := h[0]
+			want = append(want, first...)
+		}
+		for _, opset := range []int64{14, 17, 20} {
+			s := session(t, lowered(t, dir, convert.OpenOptions{Pooling: name + "+cls", Normalize: &no}, pass.LowerOptions{Opset: opset}))
+			t.Run(name, func(t *testing.T) { e.checkPooled(t, s, &array{nil, want}) })
+		}
+	}
+}
