@@ -71,7 +71,12 @@ func Lower(m *graph.Model, o LowerOptions) error {
 	if err := l.apply(lowerings[o.Target]); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}
-	prune(m)
+	if err := m.Graph.Sort(); err != nil {
+		return fmt.Errorf("lower model: %w", err)
+	}
+	if _, err := removeDead(m); err != nil {
+		return fmt.Errorf("lower model: %w", err)
+	}
 	if err := downgrade(m, o.Opset); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}
@@ -79,9 +84,6 @@ func Lower(m *graph.Model, o LowerOptions) error {
 	m.IRVersion = irVersions[o.Opset]
 	if usesContrib(m) {
 		m.SetOpset(graph.Microsoft, 1)
-	}
-	if err := m.Graph.Sort(); err != nil {
-		return fmt.Errorf("lower model: %w", err)
 	}
 	return nil
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // scalar is the constant f in x's element type.
-func (l *lowerer) scalar(x *graph.Value, f float64) *graph.Value {
+func (r *rewriter) scalar(x *graph.Value, f float64) *graph.Value {
 	if d := x.DType(); d != graph.Undefined && d != graph.Float {
-		return l.once(sharedKey{what: "scalar", more: [2]any{d, f}}, func() *graph.Value {
-			return l.b.Const(scalarTensor(d, f))
+		return r.once(sharedKey{what: "scalar", more: [2]any{d, f}}, func() *graph.Value {
+			return r.b.Const(scalarTensor(d, f))
 		})
 	}
-	return l.b.Scalar(float32(f))
+	return r.b.Scalar(float32(f))
 }
 
 // scalarTensor is f as a tensor of no axes in the floating-point type d.

@@ -13,7 +13,8 @@ type RaiseReport struct {
 	// became bool.
 	Raised map[string]int
 	// Left counts what looks like a part of an operator and was not matched, by operator:
-	// Softmax is attention, Erf and Tanh are GELU, Sqrt is a norm, "mask" are masks that stay numbers.
+	// Softmax is attention, Erf and Tanh are GELU, Sqrt is a norm, "mask" are masks that hide keys
+	// by other numbers than Lower's, such as −3.4e38, which not every precision bears.
 	Left map[string]int
 	// Kept says why the model was left whole, written against an opset that cannot be carried
 	// over; nil where it was not.
@@ -44,7 +45,9 @@ func Raise(m *graph.Model) (RaiseReport, error) {
 		if err := raised.Graph.Sort(); err != nil {
 			return report, fmt.Errorf("raise %s: %w", step.name, err)
 		}
-		prune(raised)
+		if _, err := removeDead(raised); err != nil {
+			return report, fmt.Errorf("raise %s: %w", step.name, err)
+		}
 		if err := graph.Infer(raised); err != nil {
 			return report, fmt.Errorf("raise %s: %w", step.name, err)
 		}
@@ -65,7 +68,7 @@ func (r *RaiseReport) count(m *graph.Model) {
 		if n.Domain == graph.Microsoft {
 			r.Left[n.Domain+"."+n.Op]++
 		}
-		if n.Is("Attention") && n.Input(3) != nil && n.Input(3).DType() != graph.Bool {
+		if n.Is("Attention") && hidesByNumber(n.Input(3)) {
 			r.Left["mask"]++
 		}
 	})
@@ -74,7 +77,8 @@ func (r *RaiseReport) count(m *graph.Model) {
 // raiser is the state of one step.
 type raiser struct {
 	*rewriter
-	report *RaiseReport
+	report    *RaiseReport
+	maskSteps int // nodes looked at for the present mask
 }
 
 // raiseStep looks at every node, a result's before what it is made from are gone, and returns
@@ -94,6 +98,7 @@ var raiseSteps = []raiseStep{
 	{"Gelu", formula("Gelu", geluErf, raiseGeluErf)},
 	{"Gelu by tanh", formula("Gelu", geluTanh, raiseGeluTanh)},
 	{"RotaryEmbedding", raiseRotary},
+	{"RotaryEmbedding by halves", raiseHalves},
 	{"Attention of merged heads", raiseMergedAttention},
 	{"Attention", raiseAttention},
 	{"attention masks", raiseMask},

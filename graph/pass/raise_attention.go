@@ -75,6 +75,9 @@ func (s *scores) walk(v *graph.Value, depth int) bool {
 	case n.Is("MatMul"):
 		s.product = n
 		return len(v.Shape()) == 4
+	case n.Is("Reshape"):
+		x, ok := ungroupedRows(v)
+		return ok && s.walk(x, depth+1)
 	case n.Is("Add"):
 		for i := range 2 {
 			before := *s
@@ -227,6 +230,21 @@ func (r *raiser) merged(h headed) *graph.Value {
 	})
 }
 
+// ungroupedRows undoes the form in which Lower writes grouped queries: the rows of several heads
+// of x, [batch, heads, seq, n], as the rows of one.
+func ungroupedRows(v *graph.Value) (x *graph.Value, ok bool) {
+	n := writer(v)
+	if !n.Is("Reshape") || len(v.Shape()) != 4 {
+		return v, false
+	}
+	x = floatSource(n.Input(0))
+	to, from := v.Shape(), x.Shape()
+	if len(from) != 4 || to[0] != from[0] || to[3] != from[3] || !to[1].Known() || !from[1].Known() {
+		return v, false
+	}
+	return x, true
+}
+
 // matchedAttention is the product of weights and values, matched.
 type matchedAttention struct {
 	*scores
@@ -238,7 +256,8 @@ func matchAttention(n *graph.Node) *matchedAttention {
 	if !n.Is("MatMul") {
 		return nil
 	}
-	softmax := weightsOf(n.Input(0))
+	weights, _ := ungroupedRows(floatSource(n.Input(0)))
+	softmax := weightsOf(weights)
 	if softmax == nil {
 		return nil
 	}
@@ -247,7 +266,8 @@ func matchAttention(n *graph.Node) *matchedAttention {
 		return nil
 	}
 	m := &matchedAttention{scores: s}
-	q, qFactor := unscaled(s.product.Input(0))
+	q, _ := ungroupedRows(floatSource(s.product.Input(0)))
+	q, qFactor := unscaled(q)
 	var kFactor float64
 	var ok [3]bool
 	m.q, ok[0] = headsOf(q)
@@ -274,7 +294,8 @@ func raiseMergedAttention(r *raiser, n *graph.Node) []*graph.Value {
 	if !t.Is("Transpose") || !slices.Equal(t.Ints("perm"), []int64{0, 2, 1, 3}) {
 		return nil
 	}
-	m := matchAttention(writer(t.Input(0)))
+	product, _ := ungroupedRows(source(t.Input(0)))
+	m := matchAttention(writer(product))
 	if m == nil || axisSize(n.Outputs[0], 2) != m.q.heads*m.v.size || m.k.split == nil || m.q.split == nil || m.v.split == nil {
 		return nil
 	}
@@ -331,6 +352,6 @@ func (r *raiser) scoreMask(s *scores) *graph.Value {
 		return see
 	}
 	return r.once(sharedKey{what: "masked bias", of: see, more: bias}, func() *graph.Value {
-		return r.b.Where(see, bias, r.b.Scalar(maskedScore))
+		return r.b.Where(see, bias, r.scalar(bias, maskedScore))
 	})
 }

@@ -61,7 +61,7 @@ func (r *raiser) contribHeads(n *graph.Node, qkv []*graph.Value, mask, bias *gra
 	in := qkv
 	switch {
 	case see != nil && bias != nil:
-		in = append(in, r.b.Where(see, bias, r.b.Scalar(maskedScore)))
+		in = append(in, r.b.Where(see, bias, r.scalar(bias, maskedScore)))
 	case see != nil:
 		in = append(in, see)
 	case bias != nil:

@@ -54,14 +54,24 @@ type maker func() *graph.Value
 // movement are the operators that move elements of their first input and change none.
 var movement = []string{"Unsqueeze", "Squeeze", "Reshape", "Expand", "Slice", "Transpose", "Gather", "Tile"}
 
-// mostMaskNodes bounds how far up a mask is followed.
-const mostMaskNodes = 24
+// mostMaskNodes bounds how far up a mask is followed, mostMaskSteps how many nodes are looked
+// at on the way: paths that part and join again are taken once for each way.
+const (
+	mostMaskNodes = 24
+	mostMaskSteps = 4096
+)
+
+// far reports whether a mask has been followed far enough.
+func (r *raiser) far(depth int) bool {
+	r.maskSteps++
+	return depth > mostMaskNodes || r.maskSteps > mostMaskSteps
+}
 
 // attend makes, from an additive mask, the bool mask of keys that are seen; nil where v is
 // not made of 0 and numbers that mask.
 func (r *raiser) attend(v *graph.Value, depth int) maker {
 	v = floatSource(v)
-	if v == nil || depth > mostMaskNodes {
+	if v == nil || r.far(depth) {
 		return nil
 	}
 	if t := v.Const(); t != nil {
@@ -181,7 +191,7 @@ func (r *raiser) attendRest(cond, mask *graph.Value, depth int) maker {
 // hidden makes a bool value from a number that is 1 where a key is hidden and 0 where it is seen.
 func (r *raiser) hidden(v *graph.Value, depth int) maker {
 	n := writer(v)
-	if depth > mostMaskNodes || n == nil {
+	if r.far(depth) || n == nil {
 		return nil
 	}
 	if f, ok := filled(n.Input(0)); n.Is("Sub") && ok && f == 1 {
@@ -200,7 +210,7 @@ func (r *raiser) hidden(v *graph.Value, depth int) maker {
 // flag makes a bool value from a number that is 1 or 0.
 func (r *raiser) flag(v *graph.Value, depth int) maker {
 	v = source(v)
-	if v == nil || depth > mostMaskNodes {
+	if v == nil || r.far(depth) {
 		return nil
 	}
 	n := v.Def()
@@ -235,6 +245,7 @@ func raiseMask(r *raiser, n *graph.Node) []*graph.Value {
 		return nil
 	}
 	made := r.once(sharedKey{what: "raised mask", of: source(mask)}, func() *graph.Value {
+		r.maskSteps = 0
 		if see := r.attend(mask, 0); see != nil {
 			r.report.Raised["mask"]++
 			return see()
@@ -250,11 +261,34 @@ func (r *raiser) maskedBias(mask *graph.Value) *graph.Value {
 	if n := writer(mask); n.Is("Add") {
 		for i := range 2 {
 			if see := r.attend(n.Input(i), 0); see != nil {
-				return r.b.Where(see(), n.Input(1-i), r.b.Scalar(maskedScore))
+				return r.b.Where(see(), n.Input(1-i), r.scalar(mask, maskedScore))
 			}
 		}
 	}
-	return mask
+	if !hidesByNumber(mask) {
+		return mask
+	}
+	return r.b.Op("Max", []*graph.Value{mask, r.scalar(mask, maskedScore)})
+}
+
+// hidesByNumber reports whether v, a mask of numbers, is made from one that masks, other than
+// maskedScore.
+func hidesByNumber(v *graph.Value) bool {
+	seen := make(map[*graph.Value]bool)
+	var follow func(v *graph.Value, depth int) bool
+	follow = func(v *graph.Value, depth int) bool {
+		v = source(v)
+		if v == nil || seen[v] || v.DType() == graph.Bool || depth > mostMaskNodes {
+			return false
+		}
+		seen[v] = true
+		if t := v.Const(); t != nil && t.DType.IsFloat() && t.Len() <= maxConstant {
+			data, err := t.Float32s()
+			return err == nil && slices.ContainsFunc(data, func(f float32) bool { return f <= least && f != maskedScore })
+		}
+		return v.Def() != nil && slices.ContainsFunc(v.Def().Inputs, func(in *graph.Value) bool { return follow(in, depth+1) })
+	}
+	return follow(v, 0)
 }
 
 // bool is v ≠ 0, and, or, not and sum their operands, each made once and nil where nothing is.
