@@ -82,11 +82,11 @@ golden: build setup-test ## the goldens on real models and data
 fmt: ## fail where gofmt would change a file
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w is due: $$files"; exit 1; fi
 
-vet: setup-test ## go vet
-	$(WITH_ENV) go vet ./...
+vet: setup-test ## go vet, for every build
+	$(WITH_ENV) go vet -tags golden,interop ./... && go vet -tags lite ./...
 
 lint: setup-test ## staticcheck and the set-up's own tests
-	$(WITH_ENV) go run $(STATICCHECK) ./...
+	$(WITH_ENV) go run $(STATICCHECK) -tags golden,interop ./...
 	$(PYTHON) -B native/setup_test.py
 
 .PHONY: clean

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from artifact import SetupError, temporary_folder
 from progress import megabytes, report, stopwatch
@@ -18,12 +19,12 @@ _children = []
 
 def call(command, **options):
     """Run a command to its end; its output is shown only where it fails."""
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
     _children.append(child)
-    output, _ = child.communicate()
+    output, errors = child.communicate()
     _children.remove(child)
     if child.returncode:
-        raise SetupError(f"{' '.join(map(str, command[:4]))} …: exit status {child.returncode}\n{output[-4000:]}")
+        raise SetupError(f"{' '.join(map(str, command[:4]))} …: exit status {child.returncode}\n{(output + errors)[-4000:]}")
     return output
 
 
@@ -74,7 +75,7 @@ def build_tokenizers(artifact, module_root, root, target):
     # The build folder has a lasting name: an interrupted build goes on where it stopped.
     build = root / f"build-tokenizers-{version}"
     with stopwatch() as seconds:
-        shutil.copytree(info["Dir"], build / "source", dirs_exist_ok=True, copy_function=copy_writable)
+        copy_writable(Path(info["Dir"]), build / "source")
         report(f"build {module} {version} with cargo (3 to 4 minutes on 2 cores)")
         call(["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", build / "target"], cwd=build / "source")
         with temporary_folder(target) as staged:
@@ -86,9 +87,9 @@ def build_tokenizers(artifact, module_root, root, target):
 
 
 def copy_writable(source, destination):
-    """Copy a file of Go's read-only module cache so that it can be written again; times stay, for cargo."""
-    if not os.path.exists(destination):
-        shutil.copyfile(source, destination)
-        shutil.copystat(source, destination)
-        os.chmod(destination, 0o644)
-    return destination
+    """Copy a folder of Go's read-only module cache so that it can be written; what an interrupted copy has is kept."""
+    for path in source.rglob("*"):
+        copy = destination / path.relative_to(source)
+        if path.is_file() and not (copy.exists() and copy.stat().st_size == path.stat().st_size):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)

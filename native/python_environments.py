@@ -17,7 +17,9 @@ def layers(lock, target):
     """One artifact per requirements file; its folder is part of it, because an environment cannot be moved."""
     made = []
     for name, size in SIZES.items():
-        layer = Artifact(f"python-{name}", {"requirements": (lock / f"python-{name}.txt").read_text(), "folder": str(target / "python" / name)})
+        lines = (lock / f"python-{name}.txt").read_text().splitlines()
+        packages = [line for line in lines if not line.startswith("#")]
+        layer = Artifact(f"python-{name}", {"requirements": packages, "folder": str(target / "python" / name)})
         layer.size = size
         made.append(layer)
     return made

@@ -139,6 +139,21 @@ class SetupTest(unittest.TestCase):
         setup.remove_leftovers(self.root)
         self.assertEqual([p.name for p in self.root.iterdir()], ["kept"])
 
+    def test_copy_of_a_read_only_folder(self):
+        source, copy = self.root / "source", self.root / "copy"
+        (source / "src").mkdir(parents=True)
+        (source / "src" / "lib.rs").write_text("whole")
+        (source / "src" / "lib.rs").chmod(0o444)
+        (copy / "src").mkdir(parents=True)
+        (copy / "src" / "lib.rs").write_text("wh")  # an interrupted copy
+        fetch.copy_writable(source, copy)
+        self.assertEqual((copy / "src" / "lib.rs").read_text(), "whole")
+        self.assertTrue((copy / "src" / "lib.rs").stat().st_mode & 0o200)
+
+    def test_failed_command_shows_its_output(self):
+        with self.assertRaisesRegex(SetupError, "exit status 3\nout\nerr"):
+            fetch.call(["sh", "-c", "echo out; echo err >&2; exit 3"])
+
     def test_lock_files(self):
         for group in setup.GROUPS:
             for a in setup.read_group(group):
