@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"graft/convert"
+	"graft/evaluate"
+	"graft/runtime"
+	"graft/runtime/tokenizer"
+)
+
+// encoderOptions say which model a command runs, and how. They are the flags that eval, embed,
+// verify and bench share.
+type encoderOptions struct {
+	open    convert.OpenOptions
+	run     runtime.Options
+	tokens  tokenizer.Options
+	padding string
+	options cli.StringSlice // --provider-option
+}
+
+func (o *encoderOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "provider", Value: runtime.Auto, Destination: &o.run.Provider, Usage: "where to run: auto, cpu, openvino, cuda or tensorrt"},
+		&cli.StringFlag{Name: "precision", Value: "fp32", Destination: &o.run.Precision, Usage: "fp32, bf16 or fp16, as far as the provider has it"},
+		&cli.StringSliceFlag{Name: "provider-option", Destination: &o.options, Usage: "`NAME=VALUE` passed to the provider under ONNX Runtime's name, such as device_id=1"},
+		&cli.IntFlag{Name: "threads", Destination: &o.run.Threads, Usage: "threads of one operator (default: one per core)"},
+		&cli.IntFlag{Name: "batch-tokens", Value: runtime.DefaultBatchTokens, Destination: &o.run.BatchTokens, Usage: "most tokens in a batch, padding included"},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"eval-batch-size"}, Destination: &o.run.BatchSize, Usage: "most texts in a batch (default: as many as --batch-tokens allows)"},
+		&cli.StringFlag{Name: "variant", Destination: &o.open.Variant, Usage: "run onnx/model_`NAME`.onnx of the model directory"},
+		&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
+		&cli.StringFlag{Name: "pooling", Aliases: []string{"pooling-method", "sentence-pooling-method"}, Destination: &o.open.Pooling, Usage: "how tokens become one vector: " + poolingNames() + " (default: as the model says, else mean)"},
+		&cli.StringFlag{Name: "pad-token", Destination: &o.tokens.PadToken, Usage: "unk_token, eos_token, pad_token or a token, instead of the tokenizer's"},
+		&cli.StringFlag{Name: "padding-side", Destination: &o.padding, Usage: "left or right; either gives the same vectors"},
+		&cli.GenericFlag{Name: "add-bos-token", Value: &optionalBool{&o.tokens.AddBOSToken}, Usage: "0 or 1: begin each text with the bos token"},
+		&cli.GenericFlag{Name: "add-eos-token", Value: &optionalBool{&o.tokens.AddEOSToken}, Usage: "0 or 1: end each text with the eos token"},
+	}
+}
+
+func poolingNames() string {
+	var names []string
+	for _, p := range convert.PoolingModes() {
+		names = append(names, p.Flag)
+	}
+	return strings.Join(names, ", ")
+}
+
+// optionalBool is a flag that may be left out.
+type optionalBool struct{ value **bool }
+
+func (b *optionalBool) Set(s string) error {
+	v, ok := map[string]bool{"1": true, "true": true, "True": true, "0": false, "false": false, "False": false}[s]
+	if !ok {
+		return fmt.Errorf("%q is neither 0 nor 1", s)
+	}
+	*b.value = &v
+	return nil
+}
+
+func (b *optionalBool) String() string {
+	if b.value == nil || *b.value == nil {
+		return ""
+	}
+	return fmt.Sprint(**b.value)
+}
+
+// encoder is a model that is open and ready to run.
+type encoder struct {
+	*runtime.Encoder
+	model *convert.Model
+	hash  string
+}
+
+// openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
+func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writer) (*encoder, error) {
+	o.open.ONNX = true
+	m, err := convert.Open(path, o.open)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEncoder(ctx, m, o, log)
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.Writer) (*encoder, error) {
+	for _, w := range m.Warnings {
+		fmt.Fprintf(log, "graft: warning: %s\n", w)
+	}
+	if m.Tokenizer == "" {
+		return nil, fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
+	}
+	o.tokens.PaddingSide = tokenizer.Side(o.padding)
+	tok, err := tokenizer.FromFile(m.Tokenizer, o.tokens)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := m.Hash()
+	if err != nil {
+		return nil, err
+	}
+	o.run.ProviderOptions, err = pairs(o.options.Value())
+	if err != nil {
+		return nil, err
+	}
+	o.run.Log = func(format string, args ...any) { fmt.Fprintf(log, "graft: "+format+"\n", args...) }
+	run := runtime.Model{ID: hash, Path: m.File, Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase}
+	e, err := runtime.Open(ctx, run, o.run)
+	if err != nil {
+		return nil, err
+	}
+	return &encoder{e, m, hash}, nil
+}
+
+// pairs reads NAME=VALUE arguments.
+func pairs(list []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, s := range list {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return nil, usagef("%q is not NAME=VALUE", s)
+		}
+		m[name] = value
+	}
+	return m, nil
+}
+
+// Close frees the model.
+func (e *encoder) Close() error { return errors.Join(e.Encoder.Close(), e.model.Close()) }
+
+// prompt is the text that the model wants before one of role in a task: the first of mteb's names
+// that the model has (mteb/models/abs_encoder.py, get_prompt_name), else nothing.
+func (e *encoder) prompt(task string, role evaluate.Role) string {
+	for _, name := range []string{task + "-" + string(role), task, "Retrieval-" + string(role), "Retrieval", string(role)} {
+		if p, ok := e.model.Modules.Prompts[name]; ok && name != "" {
+			return p
+		}
+	}
+	return ""
+}

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"errors"
+
+	"graft/evaluate"
+	"graft/runtime"
+)
+
+// hints say what to type instead, for errors of the libraries.
+var hints = []struct {
+	is   func(error) bool
+	text string
+}{
+	{func(err error) bool { return errors.Is(err, runtime.ErrNoTokenizer) }, "put tokenizer.json beside the model, or name it with --tokenizer FILE"},
+	{func(err error) bool { return errors.Is(err, evaluate.ErrNoDataset) }, "name the folder of the data with --data DIR"},
+	{func(err error) bool { var p *runtime.PrecisionError; return errors.As(err, &p) }, "use --precision fp32, or export the model with graft, which rewrites masks that do not survive bf16"},
+}

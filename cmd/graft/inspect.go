@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"graft/convert"
+	"graft/graph"
+	"graft/graph/pass"
+)
+
+// inspectOptions are what inspect is asked for.
+type inspectOptions struct {
+	open   convert.OpenOptions
+	print  graph.PrintOptions
+	layers bool
+	json   bool
+}
+
+func inspectCommand() *cli.Command {
+	o := &inspectOptions{}
+	return &cli.Command{
+		Name: "inspect", Usage: "what is in a model: operators, layers, inputs, outputs, precision, size, provenance", ArgsUsage: "MODEL",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "onnx", Value: true, Destination: &o.open.ONNX, Usage: "look at onnx/model.onnx where there is one (false: at the checkpoint)"},
+			&cli.StringFlag{Name: "variant", Destination: &o.open.Variant, Usage: "look at onnx/model_`NAME`.onnx"},
+			&cli.BoolFlag{Name: "layers", Destination: &o.layers, Usage: "list the transformer blocks"},
+			&cli.BoolFlag{Name: "ops", Destination: &o.print.Nodes, Usage: "list every node"},
+			&cli.BoolFlag{Name: "weights", Destination: &o.print.Weights, Usage: "list every weight"},
+			jsonFlag(&o.json),
+		},
+		Action: func(c *cli.Context) error {
+			model, err := modelArg(c, "")
+			if err != nil {
+				return err
+			}
+			return inspect(model, *o, c.App.Writer)
+		},
+	}
+}
+
+func inspect(path string, o inspectOptions, w io.Writer) error {
+	m, err := convert.Open(path, o.open)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	graph.Infer(m.Graph) // what cannot be inferred is shown as unknown
+	raised := m.Graph.Clone()
+	report, err := pass.Raise(raised)
+	if err != nil {
+		return err
+	}
+	layers, layersErr := graph.Layers(raised)
+	if o.json {
+		return inspectJSON(w, m, report, len(layers))
+	}
+	printModel(w, m)
+	if err := graph.Fprint(w, m.Graph, o.print); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nstructure found: %v\n", report)
+	if layersErr != nil {
+		fmt.Fprintf(w, "transformer blocks: %v\n", layersErr)
+		return nil
+	}
+	fmt.Fprintf(w, "transformer blocks: %d\n", len(layers))
+	if o.layers {
+		for i, l := range layers {
+			fmt.Fprintf(w, "  %2d  %v\n", i, l)
+		}
+	}
+	return nil
+}
+
+// printModel lists what stands around the graph.
+func printModel(w io.Writer, m *convert.Model) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("model", "%s", m.Path)
+	if m.File != "" {
+		row("file", "%s", m.File)
+	}
+	if m.Arch != nil {
+		row("architecture", "%s: %s", m.Arch.Name, m.Arch.Doc)
+	}
+	row("vector", "%d features, pooling %s, normalized %t", m.Dim, m.Modules.PoolingName(), m.Modules.Normalize)
+	row("max length", "%d tokens", m.Modules.MaxLength)
+	for _, key := range sortedKeys(m.Modules.Prompts) {
+		row("prompt", "%s: %q", key, m.Modules.Prompts[key])
+	}
+	if m.Tokenizer == "" {
+		row("tokenizer", "none")
+	}
+	if len(m.Unused) > 0 {
+		row("unused", "%d tensors of the checkpoint: %s", len(m.Unused), strings.Join(m.Unused, ", "))
+	}
+	for _, s := range m.Steps {
+		options, _ := json.Marshal(s.Options) // read from JSON before
+		row("step", "%s %s %s (graft %s)", s.Command, s.Variant, options, s.Version)
+	}
+	for _, text := range m.Warnings {
+		row("warning", "%s", text)
+	}
+	fmt.Fprintln(w)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers int) error {
+	census := graph.TakeCensus(m.Graph.Graph)
+	arch := ""
+	if m.Arch != nil {
+		arch = m.Arch.Name
+	}
+	return json.NewEncoder(w).Encode(map[string]any{
+		"model": m.Path, "file": m.File, "architecture": arch, "dim": m.Dim, "pooling": m.Modules.PoolingName(),
+		"normalize": m.Modules.Normalize, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
+		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers,
+	})
+}

@@ -1,0 +1,170 @@
+// Package runtime turns texts into vectors through ONNX Runtime.
+//
+// An Encoder tokenizes, sorts by length, batches by token budget, runs the graph and puts the
+// vectors back in order. It chooses where the graph runs (auto.go), writes the form that the
+// provider runs (prepare.go) and verifies a precision before it is trusted (precision.go).
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"graft/graph"
+	"graft/runtime/ort"
+	"graft/runtime/tokenizer"
+)
+
+// Model is what an Encoder runs.
+type Model struct {
+	ID        string // hash of what decides the vectors; verdicts about the model are kept under it
+	Path      string // an ONNX file that holds Graph as it is; "" where Graph comes from a checkpoint
+	Graph     *graph.Model
+	Tokenizer *tokenizer.Tokenizer
+	MaxLength int  // tokens, special tokens included; 0: no limit of the model's own
+	LowerCase bool // texts are lowered before they are tokenized
+}
+
+// Options say where and how an Encoder runs.
+type Options struct {
+	Provider        string            // auto, or a provider of package ort; "" is auto
+	Precision       string            // fp32, bf16 or fp16; "" is fp32
+	ProviderOptions map[string]string // passed on under ONNX Runtime's names
+	Threads         int               // 0: one per core
+	BatchTokens     int               // padded tokens of a batch; 0: DefaultBatchTokens
+	BatchSize       int               // most texts in a batch; 0: no limit
+	Optimization    ort.Level         // of the graph by ONNX Runtime; "" is all
+	Log             func(format string, args ...any)
+}
+
+// DefaultBatchTokens is the batch size that measures best on CPUs (docs/benchmarks.md).
+const DefaultBatchTokens = 4096
+
+// padMultiple is what a batch's length is rounded up to (docs/benchmarks.md).
+const padMultiple = 8
+
+// Encoder is a model that is ready to run. Encode may be called by several goroutines.
+type Encoder struct {
+	Provider  string // where it runs
+	Precision string
+	Dim       int // of a vector
+
+	model   Model
+	options Options
+	session *ort.Session
+	slots   chan *slot // what one run needs; as many as runs go at once
+	remove  string     // temporary folder of the graph's form for this provider
+}
+
+// Open prepares m to run under o. Close frees it.
+func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	if o.BatchTokens <= 0 {
+		o.BatchTokens = DefaultBatchTokens
+	}
+	if o.Precision == "" {
+		o.Precision = "fp32"
+	}
+	if m.Tokenizer == nil {
+		return nil, ErrNoTokenizer
+	}
+	if o.Provider == "" || o.Provider == Auto {
+		name, reason := choose(m.Graph, o.Precision)
+		o.Log("provider %s: %s", name, reason)
+		o.Provider = name
+	}
+	e, err := open(m, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.verify(ctx); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// open is Open without the check of the precision.
+func open(m Model, o Options) (*Encoder, error) {
+	f, ok := forms[o.Provider]
+	if !ok {
+		return nil, fmt.Errorf("open encoder: unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))
+	}
+	p, ok := f.precisions[o.Precision]
+	if !ok {
+		return nil, fmt.Errorf("open encoder: provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))
+	}
+	e := &Encoder{Provider: o.Provider, Precision: o.Precision, model: m, options: o}
+	path, err := e.prepare(p)
+	if err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open encoder: %w", err)
+	}
+	e.session, err = ort.Open(path, []string{sentenceEmbedding}, ort.Options{
+		Provider: o.Provider, Precision: p.hint, ProviderOptions: o.ProviderOptions, Threads: o.Threads,
+		Optimization: o.Optimization,
+	})
+	if err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open encoder: %w", err)
+	}
+	if e.Dim, err = outputDim(e.session.Info); err == nil {
+		err = e.addSlots(1)
+	}
+	if err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open encoder: %w", err)
+	}
+	return e, nil
+}
+
+// names lists a table's keys.
+func names[V any](table map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(table)), ", ")
+}
+
+// Names of the ONNX contract.
+const (
+	sentenceEmbedding = "sentence_embedding"
+	inputIDs          = "input_ids"
+	attentionMask     = "attention_mask"
+	tokenTypeIDs      = "token_type_ids"
+)
+
+// ErrNoTokenizer is returned for a model that has no tokenizer beside it.
+var ErrNoTokenizer = fmt.Errorf("open encoder: the model has no tokenizer")
+
+// outputDim is the size of a vector, which the graph states.
+func outputDim(info *ort.ModelInfo) (int, error) {
+	i := slices.IndexFunc(info.Outputs, func(o ort.IO) bool { return o.Name == sentenceEmbedding })
+	out := info.Outputs[i]
+	if len(out.Shape) != 2 || out.Shape[1] <= 0 {
+		return 0, fmt.Errorf("output %q has shape %v, want [batch, dim] with a known dim", out.Name, out.Shape)
+	}
+	return int(out.Shape[1]), nil
+}
+
+// Close frees the session and the temporary files.
+func (e *Encoder) Close() error {
+	if e.slots != nil {
+		for range cap(e.slots) {
+			(<-e.slots).close()
+		}
+		e.slots = nil
+	}
+	var err error
+	if e.session != nil {
+		err = e.session.Close()
+		e.session = nil
+	}
+	if e.remove != "" {
+		os.RemoveAll(e.remove)
+		e.remove = ""
+	}
+	return err
+}

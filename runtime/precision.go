@@ -1,0 +1,138 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"graft/runtime/ort"
+)
+
+// minCosine is how close to fp32 a faster precision must be to be used at all.
+const minCosine = 0.999
+
+// probes are the texts on which a precision is compared with fp32: short and long, and several
+// in a batch, so that padding masks matter (a mask of -3.4e38 survives fp32 and ruins bf16).
+var probes = []string{
+	"graft",
+	"How do vaccines train the immune system to recognise a virus it has never met?",
+	"The Go scheduler multiplexes goroutines onto operating system threads and steals work between processors when one runs dry.",
+	"为什么天空是蓝色的？",
+	"A retrieval model maps queries and documents to vectors so that the documents that answer a query lie close to it; it is trained on pairs, " +
+		"with the other documents of a batch as negatives, and measured by the rank at which the right documents appear.",
+}
+
+// PrecisionError says that a provider's precision does not give the model's own vectors.
+type PrecisionError struct {
+	Provider, Precision string
+	Cosine              float64
+}
+
+func (e *PrecisionError) Error() string {
+	return fmt.Sprintf("provider %s in %s gives other vectors than fp32: cosine %.6f on a probe text, at least %g is wanted", e.Provider, e.Precision, e.Cosine, minCosine)
+}
+
+// verify compares e's vectors with those of the CPU provider in fp32, once per model, provider,
+// precision and library version: the verdict is kept in the user's cache.
+func (e *Encoder) verify(ctx context.Context) error {
+	if e.Provider == "cpu" {
+		return nil
+	}
+	_, _, version, _ := ort.Loaded()
+	key := fmt.Sprintf("%s %s %s %s", e.model.ID, e.Provider, e.Precision, version)
+	kept := readVerdicts()
+	cosine, known := kept[key]
+	if !known || e.model.ID == "" {
+		reference := e.options
+		reference.Provider, reference.Precision, reference.ProviderOptions = "cpu", "fp32", nil
+		r, err := open(e.model, reference)
+		if err != nil {
+			return fmt.Errorf("verify precision: %w", err)
+		}
+		defer r.Close()
+		if cosine, err = compare(ctx, e, r); err != nil {
+			return fmt.Errorf("verify precision: %w", err)
+		}
+		e.options.Log("provider %s in %s: cosine %.6f to fp32 on %d probe texts", e.Provider, e.Precision, cosine, len(probes))
+		if e.model.ID != "" {
+			kept[key] = cosine
+			writeVerdicts(kept)
+		}
+	}
+	if !(cosine >= minCosine) { // NaN fails
+		return &PrecisionError{e.Provider, e.Precision, cosine}
+	}
+	return nil
+}
+
+// compare is the smallest cosine between a's and b's vectors of the probes.
+func compare(ctx context.Context, a, b *Encoder) (float64, error) {
+	va, errA := a.Encode(ctx, probes, EncodeOptions{})
+	vb, errB := b.Encode(ctx, probes, EncodeOptions{})
+	if err := errors.Join(errA, errB); err != nil {
+		return 0, err
+	}
+	lowest := 1.0
+	for i := range probes {
+		if c := Cosine(va.Row(i), vb.Row(i)); !(c >= lowest) {
+			lowest = c
+		}
+	}
+	return lowest, nil
+}
+
+// Cosine of two vectors, in float64; NaN where one is zero or not finite.
+func Cosine(a, b []float32) float64 {
+	var dot, aa, bb float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		dot, aa, bb = dot+x*y, aa+x*x, bb+y*y
+	}
+	return dot / math.Sqrt(aa*bb)
+}
+
+func verdictsFile() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "graft", "precision.json"), nil
+}
+
+// readVerdicts returns the cosines measured earlier; none where the file cannot be read.
+func readVerdicts() map[string]float64 {
+	kept := map[string]float64{}
+	if path, err := verdictsFile(); err == nil {
+		if data, err := os.ReadFile(path); err == nil {
+			json.Unmarshal(data, &kept) // a damaged cache is measured anew
+		}
+	}
+	return kept
+}
+
+// writeVerdicts keeps what was measured; a cache that cannot be written is measured anew next time.
+func writeVerdicts(kept map[string]float64) {
+	path, err := verdictsFile()
+	if err != nil {
+		return
+	}
+	data, err := json.MarshalIndent(kept, "", " ")
+	if err != nil {
+		return // a NaN cosine is not kept
+	}
+	if os.MkdirAll(filepath.Dir(path), 0o755) != nil {
+		return
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "precision-*")
+	if err != nil {
+		return
+	}
+	_, err = tmp.Write(data)
+	if tmp.Close() != nil || err != nil || os.Rename(tmp.Name(), path) != nil {
+		os.Remove(tmp.Name())
+	}
+}

@@ -1,0 +1,92 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"graft/graph"
+	"graft/graph/onnx"
+	"graft/graph/pass"
+)
+
+// form is what a provider runs: the target that a graph is lowered to, and per precision how it
+// is asked for.
+type form struct {
+	target     pass.Target
+	precisions map[string]precision
+}
+
+// precision is either a hint to the provider, the graph staying in float32, or the element type of
+// the graph itself.
+type precision struct {
+	hint  string
+	dtype graph.DType
+}
+
+var forms = map[string]form{
+	"cpu": {pass.CPU, map[string]precision{
+		"fp32": {"f32", graph.Float}}},
+	"openvino": {pass.Portable, map[string]precision{
+		"fp32": {"f32", graph.Float}, "bf16": {"bf16", graph.Float}}},
+	"cuda": {pass.CUDA, map[string]precision{
+		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}},
+	"tensorrt": {pass.TensorRT, map[string]precision{
+		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}},
+}
+
+// prepare returns a file that the provider can run: the model's own where it will do, else one
+// written to a temporary folder, which Close removes.
+func (e *Encoder) prepare(p precision) (string, error) {
+	if e.model.Path != "" && e.runsAsItIs(p) {
+		return e.model.Path, nil
+	}
+	m := e.model.Graph.Clone()
+	built := m.ProducerName == producer && e.model.Path == ""
+	switch {
+	case built:
+	case e.Provider == "cpu":
+		return e.write(m) // somebody else's graph, ended by our pooling
+	default:
+		if _, err := pass.Raise(m); err != nil {
+			return "", err
+		}
+	}
+	if err := pass.Lower(m, pass.LowerOptions{Target: forms[e.Provider].target, DType: p.dtype}); err != nil {
+		return "", err
+	}
+	return e.write(m)
+}
+
+// producer is the name that graft's own files carry.
+const producer = "graft"
+
+// runsAsItIs reports whether the provider takes the model's own file: the CPU provider takes any;
+// the others take what graft wrote in portable operators. Somebody else's masks (-3.4e38) are not
+// finite in bf16, so their graphs are raised and lowered again.
+func (e *Encoder) runsAsItIs(p precision) bool {
+	if p.dtype != graph.Float {
+		return false
+	}
+	if e.Provider == "cpu" {
+		return true
+	}
+	portable := e.model.Graph.ProducerName == producer
+	e.model.Graph.Graph.Walk(func(n *graph.Node) {
+		portable = portable && n.Domain == ""
+	})
+	return portable
+}
+
+func (e *Encoder) write(m *graph.Model) (string, error) {
+	dir, err := os.MkdirTemp("", "graft-encoder-*")
+	if err != nil {
+		return "", err
+	}
+	e.remove = dir
+	path := filepath.Join(dir, "model.onnx")
+	if err := onnx.Write(path, m, onnx.Options{}); err != nil {
+		return "", fmt.Errorf("write the graph as %s runs it: %w", e.Provider, err)
+	}
+	return path, nil
+}

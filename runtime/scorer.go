@@ -1,0 +1,73 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"graft/graph"
+	"graft/graph/onnx"
+	"graft/runtime/ort"
+)
+
+// Scorer computes dot products of queries and documents with ONNX Runtime's matrix product, on
+// the CPU. It is for one goroutine at a time.
+type Scorer struct {
+	session            *ort.Session
+	queries, documents *ort.Tensor[float32]
+	scores             *ort.Tensor[float32]
+}
+
+// NewScorer prepares the product; threads 0 is one per core.
+func NewScorer(threads int) (*Scorer, error) {
+	g := &graph.Graph{Name: "scores"}
+	b := graph.NewBuilder(g, nil)
+	q := b.Input("queries", graph.TensorType(graph.Float, graph.Symbol("queries"), graph.Symbol("dim")))
+	d := b.Input("documents", graph.TensorType(graph.Float, graph.Symbol("documents"), graph.Symbol("dim")))
+	b.Output("scores", b.Op("Gemm", []*graph.Value{q, d}, graph.IntAttr("transB", 1)),
+		graph.TensorType(graph.Float, graph.Symbol("queries"), graph.Symbol("documents")))
+	m := &graph.Model{IRVersion: 8, Opsets: []graph.Opset{{Domain: "", Version: 17}}, ProducerName: producer, Graph: g}
+	var file bytes.Buffer
+	if err := onnx.Encode(&file, m); err != nil {
+		return nil, fmt.Errorf("prepare scoring: %w", err)
+	}
+	s, err := ort.OpenBytes(file.Bytes(), nil, ort.Options{Provider: "cpu", Threads: threads})
+	if err != nil {
+		return nil, fmt.Errorf("prepare scoring: %w", err)
+	}
+	return &Scorer{s, ort.NewTensor[float32](), ort.NewTensor[float32](), ort.NewTensor[float32]()}, nil
+}
+
+// Score sets scores[q·n+d] to the dot product of row q of queries [m, dim] and row d of documents [n, dim].
+func (s *Scorer) Score(ctx context.Context, queries, documents []float32, dim int, scores []float32) error {
+	if dim <= 0 || len(queries)%dim != 0 || len(documents)%dim != 0 {
+		return fmt.Errorf("score: %d and %d numbers are not rows of %d", len(queries), len(documents), dim)
+	}
+	m, n := len(queries)/dim, len(documents)/dim
+	if len(scores) < m*n {
+		return fmt.Errorf("score: room for %d scores, want %d", len(scores), m*n)
+	}
+	for t, data := range map[*ort.Tensor[float32]][]float32{s.queries: queries, s.documents: documents} {
+		to, err := t.Resize(int64(len(data)/dim), int64(dim))
+		if err != nil {
+			return fmt.Errorf("score: %w", err)
+		}
+		copy(to, data)
+	}
+	if _, err := s.scores.Resize(int64(m), int64(n)); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
+	if err := s.session.Run(ctx, []ort.Value{s.queries, s.documents}, []ort.Value{s.scores}); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
+	copy(scores, s.scores.Data())
+	return nil
+}
+
+// Close frees the product's memory.
+func (s *Scorer) Close() error {
+	s.queries.Close()
+	s.documents.Close()
+	s.scores.Close()
+	return s.session.Close()
+}
