@@ -98,12 +98,43 @@ func (f *Inference) inferSubgraph(g *Graph, inputs []*Type) ([]*Type, error) {
 // a contradiction, such as a MatMul of [2, 3] and [4, 5], is an error that names the node.
 // Types that the file states stay where inference finds less.
 func Infer(m *Model) error {
+	_, err := infer(m)
+	return err
+}
+
+// InferElements does what Infer does and also returns the elements of the integer and bool
+// tensors of rank 0 or 1 that are the same for every input, constants left out: of the shape
+// of [batch, sequence, 384] the last one, cut out by a Gather, is 384.
+func InferElements(m *Model) (map[*Value]*Tensor, error) {
+	r, err := infer(m)
+	if err != nil {
+		return nil, err
+	}
+	known := map[*Value]*Tensor{}
+	for v, list := range r.elements {
+		ns, ok := integers(list)
+		t := r.types[v]
+		if !ok || t == nil || v.Init != nil || len(t.Shape) > 1 || t.Shape == nil {
+			continue
+		}
+		shape, full := t.Shape.Sizes()
+		if !full || Count(shape) != int64(len(ns)) || kind(t.Elem) != 'i' {
+			continue
+		}
+		if known[v], err = tensorOf(t.Elem, shape, ns); err != nil {
+			return nil, fmt.Errorf("infer elements of %q: %w", v.Name, err)
+		}
+	}
+	return known, nil
+}
+
+func infer(m *Model) (*inferrer, error) {
 	if m.Graph == nil {
-		return fmt.Errorf("infer types: the model has no graph")
+		return nil, fmt.Errorf("infer types: the model has no graph")
 	}
 	r := newInferrer(m, m.Opsets, LookupOp)
 	if err := r.graph(m.Graph); err != nil {
-		return fmt.Errorf("infer types: %w", err)
+		return nil, fmt.Errorf("infer types: %w", err)
 	}
 	for v, t := range r.types {
 		if m.Graph.IsOutput(v) {
@@ -111,7 +142,7 @@ func Infer(m *Model) error {
 		}
 		v.Type = t
 	}
-	return nil
+	return r, nil
 }
 
 // keepNames puts the names that a graph output's stated type gives its dimensions in place of inferred ones:
@@ -181,7 +212,7 @@ func (r *inferrer) describe(list []*Value) string {
 func (r *inferrer) node(n *Node) error {
 	f := &Inference{Node: r.resolve(n), Opset: OpsetOf(r.opsets, n.Domain), run: r, out: make([]*Type, len(n.Outputs))}
 	var err error
-	if fn := r.model.function(n); fn != nil {
+	if fn := r.model.FunctionOf(n); fn != nil {
 		err = r.inferCall(f, fn)
 	} else if op := r.lookup(n.Domain, n.Op, f.Opset); op != nil && op.Infer != nil {
 		err = op.Infer(f)
@@ -265,8 +296,8 @@ func (r *inferrer) resolve(n *Node) *Node {
 	return &c
 }
 
-// function returns the model-local function that n calls, or nil.
-func (m *Model) function(n *Node) *Function {
+// FunctionOf returns the model-local function that n calls, or nil.
+func (m *Model) FunctionOf(n *Node) *Function {
 	for _, f := range m.Functions {
 		if f.Name == n.Op && sameDomain(f.Domain, n.Domain) && f.Overload == n.Overload {
 			return f

@@ -1,0 +1,110 @@
+package pass
+
+import (
+	"errors"
+	"fmt"
+
+	"graft/graph"
+)
+
+// Fold replaces nodes by the constants that they compute: those whose inputs are all constant,
+// and those whose elements follow from the sizes that inference knows (the 384 of
+// [batch, sequence, 384]). Large weights are only moved (transposed, cast, reshaped), and only
+// where the file does not grow; they are computed when the model is written.
+var Fold = Pass{"fold", "replace what is constant by its value", fold}
+
+// freeBytes is the size up to which a constant may be larger than what it is made of.
+const freeBytes = 1 << 16
+
+func fold(m *graph.Model) (bool, error) {
+	known, err := graph.InferElements(m)
+	if err != nil {
+		return false, err
+	}
+	f := &folder{
+		model: m, known: known,
+		isInput: defaults(m.Graph), isOutput: outputs(m.Graph), readers: map[*graph.Value]int{},
+	}
+	for v, uses := range m.Graph.Uses() {
+		f.readers[v] = len(uses)
+	}
+	m.Graph.WalkGraphs(f.graph)
+	return f.changed, f.err
+}
+
+type folder struct {
+	model             *graph.Model
+	known             map[*graph.Value]*graph.Tensor
+	isInput, isOutput map[*graph.Value]bool
+	readers           map[*graph.Value]int
+	changed           bool
+	err               error
+}
+
+// graph turns the outputs of constant nodes of g into initializers.
+func (f *folder) graph(g *graph.Graph) {
+	values := map[*graph.Node][]*graph.Tensor{}
+	for _, n := range g.Nodes {
+		out, err := f.evaluate(n)
+		if err != nil {
+			f.err = errors.Join(f.err, fmt.Errorf("graph %q: %w", g.Name, err))
+		}
+		if out == nil {
+			continue
+		}
+		values[n] = out
+		for i, v := range n.Outputs {
+			if v != nil {
+				v.Init = out[i]
+				v.Init.Name = v.Name
+				v.Type = out[i].Type()
+				g.Initializers = append(g.Initializers, v)
+			}
+		}
+	}
+	f.changed = f.changed || len(values) > 0
+	g.Remove(func(n *graph.Node) bool { return values[n] != nil })
+}
+
+// evaluate returns the constants that n computes, nil where it stays.
+func (f *folder) evaluate(n *graph.Node) ([]*graph.Tensor, error) {
+	for _, v := range n.Outputs {
+		if f.isOutput[v] {
+			return nil, nil
+		}
+	}
+	if t := f.known[n.Output(0)]; t != nil && len(n.Outputs) == 1 && !n.Is("Constant") {
+		return []*graph.Tensor{t}, nil
+	}
+	in := make([]*graph.Tensor, len(n.Inputs))
+	for i, v := range n.Inputs {
+		if v == nil {
+			continue
+		}
+		if in[i] = v.Const(); in[i] == nil || f.isInput[v] {
+			return nil, nil
+		}
+	}
+	out, err := graph.Evaluate(n, f.model.Opset(n.Domain), in)
+	if errors.Is(err, graph.ErrNoFold) {
+		return nil, nil
+	}
+	if err != nil || !f.worth(n, in, out) {
+		return nil, err
+	}
+	return out, nil
+}
+
+// worth reports whether the constants out take no more room than what they are made of, which then is not needed.
+func (f *folder) worth(n *graph.Node, in, out []*graph.Tensor) bool {
+	var made, freed int64
+	for _, t := range out {
+		made += t.Size()
+	}
+	for i, t := range in {
+		if t != nil && f.readers[n.Inputs[i]] == 1 {
+			freed += t.Size()
+		}
+	}
+	return made <= freeBytes || made <= freed || n.Is("Constant")
+}
