@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -81,6 +82,11 @@ type Options struct {
 	// an interruption can cost; 0 is 8192. The memory budget may make it less.
 	ChunkDocuments int
 
+	// Shard of Shards, from 1, encodes every Shards-th chunk only. The processes share the
+	// output folder and nothing else; the one that finishes last merges their rankings and
+	// writes the result, the same as one process alone. Shards below 2 means all chunks.
+	Shard, Shards int
+
 	SaveRun, SavePredictions bool // a TREC run; mteb's predictions
 	Overwrite                bool // replaces results that other settings gave
 	KeepResume               bool // keeps what a resumed run starts from
@@ -107,7 +113,9 @@ type Outcome struct {
 	// Table has the per-query values; nil where the result was there already or is a mean.
 	Table *Table
 	// Reused says that the result on disk was made with the same settings and is returned.
-	Reused   bool
+	Reused bool
+	// Pending says that this shard is done and others are not: there is no Result yet.
+	Pending  bool
 	Files    []string // written or found, the result file first
 	Warnings []string
 }
@@ -140,6 +148,9 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		}
 		outcomes = append(outcomes, outcome)
 	}
+	if o.Shards > 1 && anyPending(outcomes) {
+		return outcomes, nil
+	}
 	for _, mean := range means {
 		outcome, err := o.aggregate(mean)
 		if err != nil {
@@ -148,6 +159,10 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		outcomes = append(outcomes, outcome)
 	}
 	return outcomes, nil
+}
+
+func anyPending(outcomes []*Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o *Outcome) bool { return o.Pending })
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -162,6 +177,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Model = o.Model.completed()
 	if s := o.Model.Similarity; s != "cosine" && s != "dot" {
 		return o, fmt.Errorf("similarity %q is neither cosine nor dot", s)
+	}
+	if o.Shards > 1 && (o.Shard < 1 || o.Shard > o.Shards) {
+		return o, fmt.Errorf("shard %d of %d does not exist", o.Shard, o.Shards)
 	}
 	setDefault(&o.TopK, 1000)
 	setDefault(&o.MemoryBudget, 1<<30)

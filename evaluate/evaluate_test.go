@@ -2,90 +2,17 @@ package evaluate
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"math"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
-
-// tableEncoder gives the vectors of the fixture's embeddings.safetensors by text.
-type tableEncoder struct {
-	vectors map[Role]map[string][]float32
-}
-
-func (e *tableEncoder) Encode(_ context.Context, texts []string, role Role, done func(int)) (Matrix, error) {
-	m := Matrix{Rows: len(texts), Dim: 8}
-	for i, text := range texts {
-		v, ok := e.vectors[role][text]
-		if !ok {
-			return m, fmt.Errorf("no vector for %s %q", role, text)
-		}
-		m.Data = append(m.Data, v...)
-		done(i + 1)
-	}
-	return m, nil
-}
-
-// fixtureEncoder reads the fixture's vectors.
-func fixtureEncoder(t *testing.T) Encoder {
-	t.Helper()
-	var names struct {
-		Texts   []string `json:"corpus_texts_as_encoded"`
-		Queries []string `json:"query_ids"`
-	}
-	readJSON(t, filepath.Join(fixtures, "embeddings.json"), &names)
-	data, err := os.ReadFile(filepath.Join(fixtures, "embeddings.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := binary.LittleEndian.Uint64(data)
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
-		t.Fatal(err)
-	}
-	queryText := map[string]string{}
-	for r, err := range readJSONLines(filepath.Join(fixtures, "dataset/queries.jsonl")) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		queryText[r.UnderscoreID.value] = r.Text.value
-	}
-	e := &tableEncoder{map[Role]map[string][]float32{QueryRole: {}, DocumentRole: {}}}
-	for name, raw := range header {
-		var tensor struct {
-			Shape   [2]int    `json:"shape"`
-			Offsets [2]uint64 `json:"data_offsets"`
-		}
-		if json.Unmarshal(raw, &tensor) != nil {
-			continue // __metadata__
-		}
-		values := make([]float32, tensor.Shape[0]*tensor.Shape[1])
-		decode(data[8+n+tensor.Offsets[0]:8+n+tensor.Offsets[1]], values)
-		for i := range tensor.Shape[0] {
-			row := values[i*tensor.Shape[1] : (i+1)*tensor.Shape[1]]
-			if tensor.Shape[0] == len(names.Texts) {
-				e.vectors[DocumentRole][names.Texts[i]] = row
-			} else if tensor.Shape[0] == len(names.Queries) {
-				e.vectors[QueryRole][queryText[names.Queries[i]]] = row
-			} else {
-				t.Fatalf("tensor %s has %d rows", name, tensor.Shape[0])
-			}
-		}
-	}
-	return e
-}
 
 func with(e Encoder) func(Task) (Encoder, EncoderSettings, error) {
 	return func(Task) (Encoder, EncoderSettings, error) {
@@ -130,61 +57,6 @@ func TestRunGivesMtebsFigures(t *testing.T) {
 			}
 		}
 	}
-}
-
-// hashEncoder makes a vector out of a text's hash, the same always, and counts.
-type hashEncoder struct {
-	dim      int
-	texts    int // encoded so far, both roles
-	repeated int // within a call
-	before   func(role Role) error
-}
-
-func (e *hashEncoder) Encode(ctx context.Context, texts []string, role Role, done func(int)) (Matrix, error) {
-	if e.before != nil {
-		if err := e.before(role); err != nil {
-			return Matrix{}, err
-		}
-	}
-	m := Matrix{len(texts), e.dim, make([]float32, len(texts)*e.dim)}
-	seen := map[string]bool{}
-	for i, text := range texts {
-		if seen[text] {
-			e.repeated++
-		}
-		seen[text] = true
-		h := fnv.New64a()
-		h.Write([]byte(text))
-		r := rand.New(rand.NewPCG(h.Sum64(), 1))
-		for d := range e.dim {
-			m.Row(i)[d] = float32(r.NormFloat64())
-		}
-		e.texts++
-		done(i + 1)
-	}
-	return m, nil
-}
-
-// generated writes a data set of n documents, a third of which repeat an earlier text, and
-// m queries, in the BEIR layout.
-func generated(t testing.TB, n, m int) string {
-	t.Helper()
-	var corpus, queries strings.Builder
-	qrels := "query-id\tcorpus-id\tscore\n"
-	for i := range n {
-		fmt.Fprintf(&corpus, `{"_id": "d%d", "title": "", "text": "document %d"}`+"\n", i, i*2/3)
-	}
-	for i := range m {
-		fmt.Fprintf(&queries, `{"_id": "q%d", "text": "document %d"}`+"\n", i, i)
-		qrels += fmt.Sprintf("q%d\td%d\t1\n", i, (3*i+1)/2)
-	}
-	dir := t.TempDir()
-	for name, content := range map[string]string{"corpus.jsonl": corpus.String(), "queries.jsonl": queries.String(), "qrels/test.tsv": qrels} {
-		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "qrels"), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func generatedOptions(data, out string, e Encoder) Options {
@@ -289,157 +161,6 @@ func TestChunksDoNotMatter(t *testing.T) {
 		}
 		sameTree(t, fmt.Sprint("chunk of ", chunk), files, first)
 	}
-}
-
-// TestResume interrupts a run at every chunk, by cancelling and by an error, and continues.
-func TestResume(t *testing.T) {
-	data := generated(t, 330, 25)
-	whole := &hashEncoder{dim: 16}
-	wantOut := t.TempDir()
-	if _, err := Run(t.Context(), generatedOptions(data, wantOut, whole)); err != nil {
-		t.Fatal(err)
-	}
-	want := tree(t, wantOut)
-	for stop := 1; stop <= 8; stop++ {
-		out := t.TempDir()
-		ctx, cancel := context.WithCancel(t.Context())
-		calls := 0
-		e := &hashEncoder{dim: 16, before: func(Role) error {
-			if calls++; calls == stop {
-				cancel()
-				if stop%2 == 0 {
-					return context.Canceled
-				}
-			}
-			return nil
-		}}
-		if _, err := Run(ctx, generatedOptions(data, out, e)); !errors.Is(err, context.Canceled) {
-			t.Fatalf("stopped at call %d: %v", stop, err)
-		}
-		if _, err := os.Stat(filepath.Join(out, "results/a__b/1/Generated.json")); err == nil {
-			t.Errorf("stopped at call %d: a result was written", stop)
-		}
-		rest := &hashEncoder{dim: 16}
-		if _, err := Run(t.Context(), generatedOptions(data, out, rest)); err != nil {
-			t.Fatal(err)
-		}
-		sameTree(t, fmt.Sprint("stopped at call ", stop), tree(t, out), want)
-		if twice := e.texts + rest.texts - whole.texts; twice > 50 {
-			t.Errorf("stopped at call %d: %d texts encoded twice, more than a chunk", stop, twice)
-		}
-	}
-}
-
-// TestResumeIgnoresWhatDoesNotFit damages the state of an interrupted run, and changes
-// what it depends on.
-func TestResumeIgnoresWhatDoesNotFit(t *testing.T) {
-	data := generated(t, 330, 25)
-	interrupted := func() string {
-		out := t.TempDir()
-		calls := 0
-		e := &hashEncoder{dim: 16, before: func(Role) error {
-			if calls++; calls == 4 {
-				return errors.New("stop")
-			}
-			return nil
-		}}
-		if _, err := Run(t.Context(), generatedOptions(data, out, e)); err == nil {
-			t.Fatal("the run was not interrupted")
-		}
-		return out
-	}
-	whole := &hashEncoder{dim: 16}
-	if _, err := Run(t.Context(), generatedOptions(data, t.TempDir(), whole)); err != nil {
-		t.Fatal(err)
-	}
-	state := "runs/a__b/1/Generated.resume/"
-	for name, change := range map[string]func(out string, o *Options){
-		"a flipped bit": func(out string, _ *Options) {
-			for _, file := range []string{rankingsFile, queryVectorsFile} {
-				path := filepath.Join(out, state, file)
-				b, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b[len(b)/2] ^= 1
-				if err := os.WriteFile(path, b, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
-		"a truncated file": func(out string, _ *Options) {
-			for _, file := range []string{rankingsFile, queryVectorsFile} {
-				if err := os.Truncate(filepath.Join(out, state, file), 100); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
-		"another prompt": func(_ string, o *Options) {
-			e := o.Encoder
-			o.Encoder = func(task Task) (Encoder, EncoderSettings, error) {
-				encoder, s, err := e(task)
-				s.QueryPrompt = "query: "
-				return encoder, s, err
-			}
-		},
-		"another length of the chunks": func(_ string, o *Options) { o.ChunkDocuments = 49 },
-		"another similarity":           func(_ string, o *Options) { o.Model.Similarity = "dot" },
-	} {
-		out := interrupted()
-		e := &hashEncoder{dim: 16}
-		o := generatedOptions(data, out, e)
-		change(out, &o)
-		if _, err := Run(t.Context(), o); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if e.texts < whole.texts {
-			t.Errorf("%s: %d texts encoded, want all %d", name, e.texts, whole.texts)
-		}
-	}
-}
-
-// TestKilled kills a process of its own again and again until one comes through.
-func TestKilled(t *testing.T) {
-	if out := os.Getenv("EVALUATE_TEST_OUT"); out != "" {
-		e := &hashEncoder{dim: 16, before: func(Role) error { time.Sleep(10 * time.Millisecond); return nil }}
-		if _, err := Run(t.Context(), generatedOptions(os.Getenv("EVALUATE_TEST_DATA"), out, e)); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	data, wantOut, out := generated(t, 600, 25), t.TempDir(), t.TempDir()
-	if _, err := Run(t.Context(), generatedOptions(data, wantOut, &hashEncoder{dim: 16})); err != nil {
-		t.Fatal(err)
-	}
-	kills := 0
-	for attempt := 0; ; attempt++ {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		child.Env = append(os.Environ(), "EVALUATE_TEST_OUT="+out, "EVALUATE_TEST_DATA="+data)
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		after := time.Duration(20+7*attempt) * time.Millisecond
-		timer := time.AfterFunc(after, func() { _ = child.Process.Signal(syscall.SIGKILL) })
-		err := child.Wait()
-		timer.Stop()
-		if err == nil {
-			break
-		}
-		if child.ProcessState.ExitCode() > 0 {
-			t.Fatalf("the process failed by itself: %v", err)
-		}
-		kills++
-	}
-	if kills == 0 {
-		t.Fatal("the process came through at once; nothing was tested")
-	}
-	got := tree(t, out)
-	for name := range got {
-		if strings.Contains(name, ".tmp-") { // what a killed process was writing
-			delete(got, name)
-		}
-	}
-	sameTree(t, fmt.Sprint("after ", kills, " kills"), got, tree(t, wantOut))
 }
 
 func TestFinishedTasksAreNotRepeated(t *testing.T) {

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type job struct {
 	started  time.Time
 	earlier  float64 // seconds that interrupted runs took before
 	counts   counts
+	chunks   int  // read so far, those of other shards included
+	complete bool // the corpus is read to its end
 	phases   []Phase
 	warnings []string
 }
@@ -45,6 +48,9 @@ func (j *job) run(ctx context.Context) (*Outcome, error) {
 	}
 	j.phase(phaseLoading, "", "")
 	run, err := j.search(ctx)
+	if errors.Is(err, errPending) {
+		return &Outcome{Task: j.task, Pending: true, Warnings: j.warnings}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,6 @@ import (
 
 const (
 	queryVectorsFile = "queries.bin"
-	rankingsFile     = "rankings.bin"
 	resumeFormat     = 1
 )
 
@@ -53,13 +52,17 @@ type resumeHeader struct {
 	Key                        [64]byte
 	Rows, Dim                  uint64 // of the query vectors
 	Documents, Empty, Repeated uint64
+	Chunks, Complete           uint64
 	Seconds                    float64
 }
 
 func (j *job) header() resumeHeader {
 	h := resumeHeader{
 		Documents: uint64(j.counts.Documents), Empty: uint64(j.counts.Empty), Repeated: uint64(j.counts.Repeated),
-		Seconds: j.seconds(),
+		Chunks: uint64(j.chunks), Seconds: j.seconds(),
+	}
+	if j.complete {
+		h.Complete = 1
 	}
 	copy(h.Key[:], j.key)
 	return h
@@ -67,20 +70,40 @@ func (j *job) header() resumeHeader {
 
 // resumed is where an interrupted run stopped.
 type resumed struct {
-	heaps   []topK
-	counts  counts
-	seconds float64
+	heaps    []topK
+	counts   counts
+	chunks   int
+	seconds  float64
+	complete bool
 }
 
-// openResume reads the rankings of an interrupted run; nil if there are none that fit.
+// rankingsFile is the name of a shard's file of rankings.
+func rankingsFile(shard, shards int) string {
+	if shards < 2 {
+		return "rankings.bin"
+	}
+	return fmt.Sprintf("rankings-%d-of-%d.bin", shard, shards)
+}
+
+// openResume reads where an interrupted run of this shard stopped; nil if there was none.
 func (j *job) openResume() (*resumed, error) {
-	h, body, err := j.readResumeFile(rankingsFile)
+	r, err := j.readRankings(j.Shard)
+	if r != nil {
+		// Not among the task's warnings, which its files repeat: they must not tell of the interruption.
+		j.Warn(fmt.Sprintf("%s: continuing after %d documents of an interrupted run", j.task.Name, r.counts.Documents))
+	}
+	return r, err
+}
+
+// readRankings reads the rankings of a shard; nil if there are none that fit.
+func (j *job) readRankings(shard int) (*resumed, error) {
+	h, body, err := j.readResumeFile(rankingsFile(shard, j.Shards))
 	if err != nil || body == nil {
 		return nil, err
 	}
 	r := &resumed{
-		counts:  counts{int(h.Documents), int(h.Empty), int(h.Repeated)},
-		seconds: h.Seconds,
+		counts: counts{int(h.Documents), int(h.Empty), int(h.Repeated)},
+		chunks: int(h.Chunks), seconds: h.Seconds, complete: h.Complete == 1,
 	}
 	for range j.data.Queries {
 		var n uint32
@@ -97,14 +120,12 @@ func (j *job) openResume() (*resumed, error) {
 		body = body[8*n:]
 		r.heaps = append(r.heaps, t)
 	}
-	// Not among the task's warnings, which its files repeat: they must not tell of the interruption.
-	j.Warn(fmt.Sprintf("%s: continuing after %d documents of an interrupted run", j.task.Name, r.counts.Documents))
 	return r, nil
 }
 
 // writeResume records the rankings after a chunk.
 func (j *job) writeResume(heaps []topK) error {
-	return j.writeResumeFile(rankingsFile, j.header(), func(w io.Writer) error {
+	return j.writeResumeFile(rankingsFile(j.Shard, j.Shards), j.header(), func(w io.Writer) error {
 		for _, h := range heaps {
 			err := errors.Join(
 				binary.Write(w, binary.LittleEndian, uint32(len(h.scores))),

@@ -34,10 +34,15 @@ func (j *job) search(ctx context.Context) (Rankings, error) {
 	}
 	s := &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows)}
 	if state != nil {
-		s.heaps, j.counts, j.earlier = state.heaps, state.counts, state.seconds
+		s.heaps, j.counts, j.chunks, j.earlier = state.heaps, state.counts, state.chunks, state.seconds
 	}
 	if err := s.stream(ctx, limits); err != nil {
 		return nil, err
+	}
+	if j.Shards > 1 {
+		if err := s.mergeShards(); err != nil {
+			return nil, err
+		}
 	}
 	s.warnings()
 	return s.run(), nil
@@ -197,7 +202,8 @@ func (s *ranker) register(d Document) error {
 	return &LineError{d.file, d.line, fmt.Errorf("document id %q stands twice%s", d.ID, first)}
 }
 
-// flush encodes and scores the chunk, and records that it is done.
+// flush encodes and scores the chunk, unless it is another shard's, and records that it is
+// done.
 func (s *ranker) flush(ctx context.Context, progress func(int)) error {
 	if len(s.chunk.ids) == 0 {
 		return nil
@@ -205,6 +211,25 @@ func (s *ranker) flush(ctx context.Context, progress func(int)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	mine := s.Shards < 2 || s.chunks%s.Shards == s.Shard-1
+	if mine {
+		if err := s.add(ctx, progress); err != nil {
+			return err
+		}
+		s.count()
+	}
+	s.chunks++
+	s.counts.Documents += len(s.chunk.ids)
+	progress(s.counts.Documents)
+	s.chunk = chunk{ids: s.chunk.ids[:0], texts: s.chunk.texts[:0]}
+	if !mine {
+		return nil
+	}
+	return s.writeResume(s.heaps)
+}
+
+// add encodes the chunk and offers its documents to the rankings.
+func (s *ranker) add(ctx context.Context, progress func(int)) error {
 	base := s.counts.Documents
 	m, err := s.encode(ctx, s.chunk.texts, DocumentRole, func(n int) { progress(base + n) })
 	if err != nil {
@@ -219,17 +244,13 @@ func (s *ranker) flush(ctx context.Context, progress func(int)) error {
 	if err := s.rank(ctx, m, position(base)); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
-	s.count()
-	progress(s.counts.Documents)
-	s.chunk = chunk{ids: s.chunk.ids[:0], texts: s.chunk.texts[:0]}
-	return s.writeResume(s.heaps)
+	return nil
 }
 
 // count adds the chunk to the counts.
 func (s *ranker) count() {
 	seen := map[string]bool{}
 	for _, text := range s.chunk.texts {
-		s.counts.Documents++
 		if strings.TrimSpace(text) == "" {
 			s.counts.Empty++
 		}
