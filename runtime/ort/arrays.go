@@ -21,6 +21,48 @@ type Array struct {
 	Data  any
 }
 
+// DummyInputs makes inputs for a run whose result does not matter: integers
+// and booleans are 1, floats 0; a free first dimension is batch, any other
+// sequence.
+func (m *ModelInfo) DummyInputs(batch, sequence int64) (map[string]Array, error) {
+	inputs := map[string]Array{}
+	for _, in := range m.Inputs {
+		shape := slices.Clone(in.Shape)
+		for i, d := range shape {
+			if d < 0 && i == 0 {
+				shape[i] = batch
+			} else if d < 0 {
+				shape[i] = sequence
+			}
+		}
+		e, ok := elementTypes[in.Type]
+		if !ok || e.alloc == nil {
+			return nil, fmt.Errorf("input %q: element type %s is not supported", in.Name, in.Type)
+		}
+		n, err := elements(shape)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", in.Name, err)
+		}
+		data := e.alloc(n)
+		switch data := data.(type) {
+		case []int64:
+			fill(data, 1)
+		case []int32:
+			fill(data, 1)
+		case []bool:
+			fill(data, true)
+		}
+		inputs[in.Name] = Array{Type: in.Type, Shape: shape, Data: data}
+	}
+	return inputs, nil
+}
+
+func fill[T any](data []T, x T) {
+	for i := range data {
+		data[i] = x
+	}
+}
+
 // RunArrays runs the session on any element types and returns its outputs by
 // name. It allocates what it needs: for checks and tests, where Run is for
 // speed.

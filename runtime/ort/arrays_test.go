@@ -74,3 +74,28 @@ func TestRunArraysTypes(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestDummyInputs(t *testing.T) {
+	path := shared(t, "fixtures", "quant", "bert", "fp32.onnx")
+	info, err := ReadInfo(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := info.DummyInputs(2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ones := Array{Int64, []int64{2, 3}, []int64{1, 1, 1, 1, 1, 1}}
+	if d := cmp.Diff(map[string]Array{"input_ids": ones, "attention_mask": ones, "token_type_ids": ones}, in); d != "" {
+		t.Error(d)
+	}
+	library(t, "cpu")
+	s, err := Open(path, nil, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.RunArrays(context.Background(), in); err != nil {
+		t.Error(err)
+	}
+}

@@ -24,8 +24,8 @@ var advice = []struct{ prefix, how string }{
 
 // Missing returns, by name, the shared libraries that the provider needs and
 // that cannot be opened here, each with the way to get it. It is empty when
-// nothing is missing. Libraries that come with graft (NVIDIA's under the
-// native directory) are opened on the way, so that the provider finds them.
+// nothing is missing. NVIDIA's libraries under the native directory are opened
+// on the way, so that the provider finds them.
 func (p Provider) Missing() []error {
 	if p.Library == "" {
 		return nil
@@ -46,12 +46,18 @@ func (p Provider) Missing() []error {
 	if err != nil {
 		return []error{fmt.Errorf("%s: %w", file, err)}
 	}
-	search := append([]string{filepath.Dir(path)}, vendorFolders(Native())...)
+	vendor := vendorFolders(Native())
 	var missing []error
 	for _, name := range needs {
-		if err := openFrom(search, name); err != nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), name)); err == nil {
+			continue // beside the provider, which looks there itself
+		}
+		if err := openFrom(vendor, name); err != nil {
 			missing = append(missing, missingLibrary(name, err))
 		}
+	}
+	for _, name := range p.lazy {
+		openFrom(vendor, name) // models that do not need it run without
 	}
 	return missing
 }

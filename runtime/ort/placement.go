@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -71,6 +72,24 @@ func parseProfile(data []byte) ([]Placement, error) {
 		placed = append(placed, Placement{Node: strings.TrimSuffix(e.Name, kernelSuffix), Op: op, Provider: provider})
 	}
 	return placed, nil
+}
+
+// computing are the operators that make up a transformer's time. Where one of
+// them runs on the CPU though another provider was asked for, the provider does
+// not do what it was chosen for; shape arithmetic there is no loss.
+var computing = []string{"MatMul", "Gemm", "Attention", "Conv", "Einsum", "LayerNorm", "RMSNorm", "Softmax", "Gelu", "Erf", "RotaryEmbedding"}
+
+// Fallback returns the nodes that ran on the CPU provider though p was asked
+// for and though they compute.
+func Fallback(placed []Placement, p Provider) []Placement {
+	var fallen []Placement
+	for _, n := range placed {
+		heavy := slices.ContainsFunc(computing, func(op string) bool { return strings.Contains(n.Op, op) })
+		if heavy && n.Provider != p.EP && n.Provider == providers[0].EP {
+			fallen = append(fallen, n)
+		}
+	}
+	return fallen
 }
 
 // CountByProvider counts the nodes of each provider, by ONNX Runtime's name.

@@ -22,6 +22,13 @@ type Provider struct {
 	// file is the shared library that holds the provider, beside ONNX
 	// Runtime's own; "" when it is built in.
 	file string
+	// lazy are shared libraries that the provider opens itself when a model needs
+	// them; they are opened beforehand where they come with graft.
+	lazy []string
+	// whole makes a model that the provider cannot run whole an error of ONNX
+	// Runtime's. Not for CUDA and TensorRT: they leave shape arithmetic to the
+	// CPU by design. There, [Fallback] looks at what really ran.
+	whole bool
 	// add appends the provider to the options of a session.
 	add func(*ort.SessionOptions, Options) error
 }
@@ -38,6 +45,7 @@ var providers = []Provider{
 		Library:    "openvino",
 		Precisions: []string{"f32", "bf16"},
 		file:       "libonnxruntime_providers_openvino.so",
+		whole:      true,
 		add:        addOpenVINO,
 	},
 	{
@@ -45,6 +53,7 @@ var providers = []Provider{
 		Library:    "cuda",
 		Precisions: []string{"f32"},
 		file:       "libonnxruntime_providers_cuda.so",
+		lazy:       []string{"libcudnn.so.9"},
 		add:        addCUDA,
 	},
 	{

@@ -284,6 +284,13 @@ func TestPlacementsCPU(t *testing.T) {
 	if n["CPUExecutionProvider"] == 0 || len(n) != 1 || n["CPUExecutionProvider"] > info.Nodes {
 		t.Errorf("placements: %s", text)
 	}
+	openvino, _ := ProviderNamed("openvino")
+	if fallen := Fallback(placed, openvino); len(fallen) == 0 || len(fallen) == len(placed) {
+		t.Errorf("%d of %d nodes count as computing", len(fallen), len(placed))
+	}
+	if fallen := Fallback(placed, providers[0]); fallen != nil {
+		t.Errorf("fallback from cpu to cpu: %v", fallen)
+	}
 	if !slices.ContainsFunc(placed, func(p Placement) bool { return p.Op == "MatMul" }) {
 		t.Error("no MatMul among the placements")
 	}

@@ -46,8 +46,8 @@ type Options struct {
 	// Spinning lets idle worker threads burn CPU for a lower latency. It slows
 	// everything else in the process by up to 2 times, libtorch above all.
 	Spinning bool
-	// AllowFallback lets nodes that the provider cannot run go to the CPU
-	// provider. Without it such a model is an error.
+	// AllowFallback lets nodes that OpenVINO cannot run go to the CPU provider.
+	// Without it such a model is an error. (For CUDA and TensorRT see Fallback.)
 	AllowFallback bool
 	// Config holds further session options under ONNX Runtime's names, such as
 	// "session.disable_prepacking".
@@ -71,8 +71,7 @@ type Session struct {
 }
 
 // Open reads the model file and prepares it. outputs names the outputs that
-// Run computes; none is all. External data is found beside the file. A model
-// that the provider cannot run whole is an error unless o.AllowFallback.
+// Run computes; none is all. External data is found beside the file.
 func Open(path string, outputs []string, o Options) (*Session, error) {
 	info, err := ReadInfo(path)
 	if err != nil {
@@ -201,7 +200,7 @@ func configure(so *ort.SessionOptions, p Provider, o Options) error {
 		"session.intra_op.allow_spinning": flag(o.Spinning),
 		"session.inter_op.allow_spinning": flag(o.Spinning),
 	}
-	if p.Name != "cpu" && !o.AllowFallback {
+	if p.whole && !o.AllowFallback {
 		entries["session.disable_cpu_ep_fallback"] = "1"
 	}
 	for k, v := range o.Config {
