@@ -23,7 +23,8 @@ NATIVE := $(shell $(PYTHON) native/setup.py --print-dir 2>/dev/null)
 WITH_ENV = set -a && . "$(NATIVE)/env" && set +a &&
 # gotch's largest file takes 2.5 GB to compile: one compiler at a time where memory is short.
 GOBUILD = go build $(shell awk '/^MemTotal/ && $$2 < 6000000 { print "-p=1" }' /proc/meminfo 2>/dev/null)
-LDFLAGS = -ldflags "-X 'graft/runtime/ort.NativeDir=$(NATIVE)'"
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS = -ldflags "-X graft/runtime/ort.NativeDir=$(NATIVE) $(if $(VERSION),-X main.version=$(VERSION))"
 
 MINILM = $(NATIVE)/models/minilm
 CUDA   = $(if $(filter cuda,$(DEVICE)),cuda)
