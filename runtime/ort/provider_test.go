@@ -26,23 +26,52 @@ func TestProviderTable(t *testing.T) {
 	}
 }
 
+// here skips when the provider cannot run here. Only the CUDA library is not
+// part of every set-up.
+func here(t *testing.T, p Provider) {
+	t.Helper()
+	absent := p.Missing()
+	if len(absent) > 0 && p.Library == "cuda" {
+		t.Skipf("missing: %v", absent)
+	}
+	if len(absent) > 0 {
+		missing(t, "%v", absent)
+	}
+}
+
 // TestSelfTest runs the one-node model on each provider that is here, each in
 // a process of its own; one that is not here must name what is missing.
 func TestSelfTest(t *testing.T) {
 	for _, p := range Providers() {
 		t.Run(p.Name, func(t *testing.T) {
-			if missing := p.Missing(); len(missing) > 0 {
-				t.Skipf("missing: %v", missing)
+			here(t, p)
+			if !process(t) {
+				return
 			}
+			if err := p.SelfTest(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSignalStack opens a session on each provider that is here: the thread
+// must keep the signal stack that Go gave it.
+func TestSignalStack(t *testing.T) {
+	for _, p := range Providers() {
+		t.Run(p.Name, func(t *testing.T) {
+			here(t, p)
 			if !process(t) {
 				return
 			}
 			goruntime.LockOSThread()
 			defer goruntime.UnlockOSThread()
 			stack := signalStack()
-			if err := p.SelfTest(); err != nil {
-				t.Error(err)
+			s, err := OpenBytes(addModel(), nil, Options{Provider: p.Name})
+			if err != nil {
+				t.Fatal(err)
 			}
+			defer s.Close()
 			if stack == 0 || signalStack() != stack {
 				t.Error("the provider replaced the thread's signal stack")
 			}
