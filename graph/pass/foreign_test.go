@@ -81,6 +81,7 @@ func TestGoldenForeign(t *testing.T) {
 			if len(report.Left) > 0 || report.Kept != nil {
 				t.Errorf("left: %v, kept: %v", report.Left, report.Kept)
 			}
+			checkLayers(t, m, f.blocks, 2, 6)
 			low := lower(t, m, pass.LowerOptions{})
 			for _, level := range []ort.Level{ort.OptimizeOff, ort.OptimizeAll} {
 				got := realTokens(run(t, low, level, tokens()))

@@ -1,0 +1,90 @@
+package pass_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"graft/graph"
+	"graft/graph/pass"
+)
+
+// checkLayers compares what was found with the number of layers and of what each holds, and
+// that each begins where the one before ended.
+func checkLayers(t *testing.T, m *graph.Model, blocks, norms, linears int) []graph.Layer {
+	t.Helper()
+	layers, err := graph.Layers(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(layers) != blocks {
+		t.Fatalf("%d layers, want %d", len(layers), blocks)
+	}
+	for i, l := range layers {
+		if len(l.Norms) != norms || len(l.Linears) != linears {
+			t.Errorf("layer %d: %d norms and %d linears, want %d and %d", i, len(l.Norms), len(l.Linears), norms, linears)
+		}
+		if i > 0 && layers[i-1].Output != l.Input {
+			t.Errorf("layer %d reads %v, layer %d ends in %v", i, l.Input, i-1, layers[i-1].Output)
+		}
+	}
+	return layers
+}
+
+func TestLayers(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		build          func(*testing.T) *graph.Model
+		norms, linears int
+		last           string // operator that writes the last layer's output
+	}{
+		{"post-norm", postNorm, 2, 6, "LayerNormalization"},
+		{"pre-norm", preNorm, 4, 7, "Add"},
+		{"parallel", parallel, 1, 6, "Add"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := c.build(t)
+			layers := checkLayers(t, m, 2, c.norms, c.linears)
+			for i, l := range layers {
+				if want := fmt.Sprintf("encoder.layer.%d", i); l.Name != want {
+					t.Errorf("layer %d is called %q, want %q", i, l.Name, want)
+				}
+			}
+			if layers[0].Input != m.Graph.Inputs[0] || layers[1].Output != m.Graph.Outputs[0] {
+				t.Errorf("from %v to %v", layers[0].Input, layers[1].Output)
+			}
+			if op := layers[1].Output.Def().Op; op != c.last {
+				t.Errorf("the last layer ends in %s, want %s", op, c.last)
+			}
+		})
+	}
+}
+
+// parallel is two blocks of GPT-J: x + attention(norm(x)) + mlp(norm(x)).
+func parallel(t *testing.T) *graph.Model {
+	c := checkpoint{}
+	b, x, _, m := start(c)
+	for i := range 2 {
+		l := b.Scope("encoder.layer.%d", i)
+		for _, name := range []string{"q", "k", "v", "o", "fc", "proj"} {
+			c.linear(prefixed(i, name), hidden, hidden)
+		}
+		c.put(prefixed(i, "norm.weight"), true, hidden)
+		h := l.LayerNormNoBias("norm", x, hidden, 1e-5)
+		a := l.Attention(l.Linear("q", h, hidden, hidden), l.Linear("k", h, hidden, hidden), l.Linear("v", h, hidden, hidden),
+			graph.AttentionOptions{Heads: heads, Causal: true})
+		mlp := l.Linear("proj", l.Activation("gelu_new", l.Linear("fc", h, hidden, hidden)), hidden, hidden)
+		x = l.Add(l.Add(l.Linear("o", a, hidden, hidden), mlp), x)
+	}
+	return finish(t, b, m, x)
+}
+
+// TestLayersRaised: a lowered graph has no Attention until it is raised.
+func TestLayersRaised(t *testing.T) {
+	low := lower(t, postNorm(t), pass.LowerOptions{})
+	if _, err := graph.Layers(low); err == nil || !strings.Contains(err.Error(), "must be raised first") {
+		t.Errorf("error %v, want one that says to raise", err)
+	}
+	high, _ := raise(t, low)
+	checkLayers(t, high, 2, 2, 6)
+}
