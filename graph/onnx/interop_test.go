@@ -18,7 +18,10 @@ func TestInteropReferenceLibraryReadsTheSame(t *testing.T) {
 	if python == "" {
 		absent(t, "GRAFT_PYTHON is not set: run make interop")
 	}
-	originals := append(models(t, fetched(t, "GRAFT_NATIVE", "onnx-backend")), models(t, shared(t, "fixtures", "quant"))...)
+	var originals []string
+	for _, dir := range []string{fetched(t, "GRAFT_NATIVE", "onnx-backend"), fetched(t, "GRAFT_MODELS"), shared(t, "fixtures", "quant")} {
+		originals = append(originals, models(t, dir)...)
+	}
 	dir := t.TempDir()
 	var list strings.Builder
 	for i, path := range originals {

@@ -10,7 +10,7 @@
 // file, and is copied from there to the next, so that a model larger than memory can be
 // read, changed and written.
 //
-// Stages of reading: split.go takes the file apart, decode.go, tensor.go and valuetype.go turn
+// Stages of reading: split.go takes the file apart, decode.go, attr.go, tensor.go and valuetype.go turn
 // messages into the IR, external.go finds data in other files, format.go says where a
 // damaged file is damaged. Stages of writing: encode.go, layout.go, write.go.
 package onnx
