@@ -28,7 +28,7 @@ const mostComputed = 1 << 16
 // The error is ErrNoFold where the node is not covered.
 func Evaluate(n *Node, opset int64, in []*Tensor) ([]*Tensor, error) {
 	op := LookupOp(n.Domain, n.Op, opset)
-	if op == nil || op.Fold == nil || !op.In.holds(countTensors(in)) {
+	if op == nil || op.Fold == nil || !op.In.holds(countTensors(in)) || !op.Out.holds(len(n.Outputs)) {
 		return nil, ErrNoFold
 	}
 	for i := range op.In.Min {

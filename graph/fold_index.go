@@ -66,7 +66,7 @@ func foldGather(f *Folding) ([]*Tensor, error) {
 	}
 	inner := Count(t.Shape[axis+1:])
 	outer := Count(t.Shape[:axis])
-	if outer*int64(len(list)) > mostComputed {
+	if runs, ok := multiply(outer, int64(len(list))); !ok || runs < 0 || runs > mostComputed {
 		return nil, ErrNoFold
 	}
 	var offsets []int64
@@ -193,6 +193,9 @@ func foldNonZero(f *Folding) ([]*Tensor, error) {
 		return nil, err
 	}
 	t := f.In[0]
+	if len(t.Shape) == 0 {
+		return nil, ErrNoFold
+	}
 	list, err := elements[float64](t)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ func derive(d DType, shape []int64, fill func(write func([]byte) error) error) (
 	if size < 0 {
 		return nil, ErrNoFold
 	}
+	if size == 0 {
+		return &Tensor{DType: d, Shape: shape, Data: Raw(nil)}, nil
+	}
 	data := Derived{Length: size, Write: func(w io.Writer) error {
 		b := bufio.NewWriterSize(w, 1<<16)
 		if err := fill(func(p []byte) error { _, err := b.Write(p); return err }); err != nil {

@@ -112,6 +112,9 @@ func foldBinary(op arith) func(*Folding) ([]*Tensor, error) {
 	return func(f *Folding) ([]*Tensor, error) {
 		acc := f.In[0]
 		for _, t := range f.In[1:] {
+			if t == nil {
+				return nil, ErrNoFold
+			}
 			n := &Node{Op: f.Node.Op, Outputs: f.Node.Outputs[:1], Attrs: f.Node.Attrs}
 			out, err := op.fold(&Folding{Node: n, Opset: f.Opset, In: []*Tensor{acc, t}, infer: broadcast})
 			if err != nil {

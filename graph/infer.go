@@ -37,8 +37,12 @@ func (f *Inference) Shape(i int) Shape {
 
 // Set gives output i its type; a nil shape has unknown rank.
 func (f *Inference) Set(i int, elem DType, shape Shape) {
+	f.setType(i, &Type{Elem: elem, Shape: shape})
+}
+
+func (f *Inference) setType(i int, t *Type) {
 	if i < len(f.out) {
-		f.out[i] = &Type{Elem: elem, Shape: shape}
+		f.out[i] = t
 	}
 }
 

@@ -22,9 +22,7 @@ var controlOps = []Op{
 
 func inferIdentity(f *Inference) error {
 	f.setElements(0, f.elements(0))
-	if t := f.run.typeOf(f.Node.Input(0)); t != nil {
-		f.out[0] = t
-	}
+	f.setType(0, f.run.typeOf(f.Node.Input(0)))
 	return nil
 }
 
@@ -33,7 +31,7 @@ func inferConstant(f *Inference) error {
 	if t == nil {
 		return nil // a sparse tensor, which the IR does not model
 	}
-	f.out[0] = t.Type()
+	f.setType(0, t.Type())
 	f.setElements(0, smallInts(t))
 	return nil
 }
@@ -145,6 +143,9 @@ func inferLoop(f *Inference) error {
 	if body == nil || body.Graph == nil {
 		return fmt.Errorf("attribute \"body\" is missing")
 	}
+	if len(f.Node.Inputs) < 2 {
+		return fmt.Errorf("%d inputs, want at least 2", len(f.Node.Inputs))
+	}
 	in := []*Type{TensorType(Int64), TensorType(Bool)}
 	carried := max(0, len(f.Node.Inputs)-2)
 	for _, v := range f.Node.Inputs[2:] {
@@ -181,9 +182,10 @@ func inferScan(f *Inference) error {
 	if body == nil || body.Graph == nil {
 		return fmt.Errorf("attribute \"body\" is missing")
 	}
-	states := len(f.Node.Inputs) - int(f.Node.Int("num_scan_inputs", 0))
-	if states < 0 || states > len(f.out) {
-		return fmt.Errorf("num_scan_inputs %d of %d inputs", f.Node.Int("num_scan_inputs", 0), len(f.Node.Inputs))
+	scanned := f.Node.Int("num_scan_inputs", 0)
+	states := len(f.Node.Inputs) - int(scanned)
+	if scanned < 0 || states < 0 || states > len(f.out) {
+		return fmt.Errorf("num_scan_inputs %d of %d inputs and %d outputs", scanned, len(f.Node.Inputs), len(f.out))
 	}
 	in := make([]*Type, len(f.Node.Inputs))
 	length := AnyDim

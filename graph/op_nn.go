@@ -141,7 +141,9 @@ func inferConv(f *Inference) error {
 		return fmt.Errorf("%v channels of input %v, the kernel %v wants %v", s[1], s, w, b)
 	}
 	kernel, _ := w[2:].Sizes()
-	return f.windowed(slices.Clone(s[:2]), s[2:], kernel, w[0])
+	out, err := f.windowed(slices.Clone(s[:2]), s[2:], kernel, w[0])
+	f.SetShape(0, out)
+	return err
 }
 
 // known reports whether e is an integer.
@@ -156,17 +158,14 @@ func inferPool(f *Inference) error {
 		f.SetShape(0, nil)
 		return nil
 	}
-	if err := f.windowed(slices.Clone(s[:2]), s[2:], nil, s[1]); err != nil {
-		return err
-	}
-	if len(f.out) > 1 {
-		f.Set(1, Int64, f.out[0].Shape)
-	}
-	return nil
+	out, err := f.windowed(slices.Clone(s[:2]), s[2:], nil, s[1])
+	f.SetShape(0, out)
+	f.Set(1, Int64, out)
+	return err
 }
 
-// windowed sets output 0 to [batch, channels] and the spatial axes that a window leaves of s.
-func (f *Inference) windowed(out, s Shape, kernel []int64, channels Dim) error {
+// windowed appends to out, [batch, any], the spatial axes that a window leaves of s, and sets its channels.
+func (f *Inference) windowed(out, s Shape, kernel []int64, channels Dim) (Shape, error) {
 	out[1] = channels
 	if k := f.Node.Ints("kernel_shape"); k != nil {
 		kernel = k
@@ -180,11 +179,11 @@ func (f *Inference) windowed(out, s Shape, kernel []int64, channels Dim) error {
 	}
 	strides, dilations, pads := attr("strides", n, 1), attr("dilations", n, 1), attr("pads", 2*n, 0)
 	if kernel != nil && len(kernel) != n {
-		return fmt.Errorf("kernel_shape %v for %d spatial axes", kernel, n)
+		return nil, fmt.Errorf("kernel_shape %v for %d spatial axes", kernel, n)
 	}
 	for i, d := range s {
 		if strides[i] < 1 || dilations[i] < 1 {
-			return fmt.Errorf("stride %d and dilation %d must be positive", strides[i], dilations[i])
+			return nil, fmt.Errorf("stride %d and dilation %d must be positive", strides[i], dilations[i])
 		}
 		size := AnyDim
 		if kernel != nil {
@@ -193,8 +192,7 @@ func (f *Inference) windowed(out, s Shape, kernel []int64, channels Dim) error {
 		}
 		out = append(out, size)
 	}
-	f.SetShape(0, out)
-	return nil
+	return out, nil
 }
 
 // window is a kernel that slides along one axis.

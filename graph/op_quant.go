@@ -79,7 +79,9 @@ func inferConvInteger(f *Inference) error {
 	if err := inferConv(f); err != nil {
 		return err
 	}
-	f.Set(0, Int32, f.out[0].Shape)
+	if len(f.out) > 0 {
+		f.out[0].Elem = Int32
+	}
 	return nil
 }
 
@@ -90,9 +92,7 @@ func inferQLinearConv(f *Inference) error {
 		return nil
 	}
 	kernel, _ := w[2:].Sizes()
-	if err := f.windowed(Shape{s[0], w[0]}, s[2:], kernel, w[0]); err != nil {
-		return err
-	}
-	f.Set(0, f.Elem(7), f.out[0].Shape)
-	return nil
+	out, err := f.windowed(Shape{s[0], w[0]}, s[2:], kernel, w[0])
+	f.Set(0, f.Elem(7), out)
+	return err
 }

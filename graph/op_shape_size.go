@@ -178,6 +178,9 @@ func inferEyeLike(f *Inference) error {
 
 func inferSplit(f *Inference) error {
 	s := f.Shape(0)
+	if len(f.out) == 0 {
+		return nil
+	}
 	if s == nil {
 		for i := range f.out {
 			f.SetShape(i, nil)

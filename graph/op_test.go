@@ -118,3 +118,12 @@ func checkAttr(s schema, a graph.Attr) error {
 	g.Nodes = []*graph.Node{graph.NewNode(s.name, in, out, a)}
 	return graph.Check(&graph.Model{Graph: g, Opsets: []graph.Opset{{Version: s.since}}})
 }
+
+// Evaluation takes the shapes of results from inference.
+func TestFoldHasInfer(t *testing.T) {
+	for _, op := range graph.Ops() {
+		if op.Fold != nil && op.Infer == nil {
+			t.Errorf("%s since %d has Fold without Infer", op.Name, op.Since)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package pass
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // Dedupe merges initializers of equal content and nodes that compute the same from the same
 // values. Of equal ones the first stays. Contents are compared by their SHA-256, read in a
-// stream, and only where element type and shape are equal.
+// stream, and only where element type, shape and first bytes are equal.
 var Dedupe = Pass{"dedupe", "merge equal weights and nodes that compute the same", dedupe}
 
 func dedupe(m *graph.Model) (bool, error) {
@@ -37,12 +38,17 @@ type deduper struct {
 
 // weights merges equal initializers of g.
 func (d *deduper) weights(g *graph.Graph) error {
-	alike := map[string][]*graph.Value{} // by element type and shape
+	alike := map[string][]*graph.Value{} // by element type, shape and first bytes
 	for _, v := range g.Initializers {
-		if !d.isInput[v] && !d.isOutput[v] {
-			kind := v.Init.Type().String()
-			alike[kind] = append(alike[kind], v)
+		if d.isInput[v] || d.isOutput[v] {
+			continue
 		}
+		start, err := firstBytes(v.Init)
+		if err != nil {
+			return err
+		}
+		key := fmt.Sprintf("%v %x", v.Init.Type(), start)
+		alike[key] = append(alike[key], v)
 	}
 	merged := map[*graph.Value]bool{}
 	for _, list := range alike {
@@ -65,6 +71,33 @@ func (d *deduper) weights(g *graph.Graph) error {
 	}
 	g.Initializers = slices.DeleteFunc(g.Initializers, func(v *graph.Value) bool { return merged[v] })
 	return nil
+}
+
+// errEnough ends the reading of a tensor.
+var errEnough = errors.New("enough read")
+
+// prefix is a writer that keeps what fits in it and then refuses more.
+type prefix []byte
+
+func (p *prefix) Write(b []byte) (int, error) {
+	n := min(len(b), cap(*p)-len(*p))
+	*p = append(*p, b[:n]...)
+	if n < len(b) {
+		return n, errEnough
+	}
+	return n, nil
+}
+
+// firstBytes are the first bytes of t, which tell most weights apart without reading them whole.
+func firstBytes(t *graph.Tensor) ([]byte, error) {
+	p := make(prefix, 0, 512)
+	if t.Data == nil {
+		return nil, nil
+	}
+	if _, err := t.Data.WriteTo(&p); err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read tensor %q: %w", t.Name, err)
+	}
+	return p, nil
 }
 
 // contentHash is the SHA-256 of t's elements.

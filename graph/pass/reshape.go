@@ -22,16 +22,17 @@ func reshapes(m *graph.Model) (bool, error) {
 	m.Graph.WalkGraphs(func(g *graph.Graph) {
 		for _, n := range g.Nodes {
 			// The type of a graph's output is what the file declares, right or wrong.
-			if !n.Is("Reshape") || len(n.Inputs) != 2 || n.Input(1).Const() != nil || isOutput[n.Output(0)] || n.Int("allowzero", 0) != 0 {
+			x, y := n.Input(0), n.Output(0)
+			if !n.Is("Reshape") || x == nil || y == nil || isOutput[y] || n.Input(1) == nil || n.Input(1).Const() != nil || n.Int("allowzero", 0) != 0 {
 				continue
 			}
-			target, ok := constantTarget(n.Input(0).Shape(), n.Output(0).Shape())
+			target, ok := constantTarget(x.Shape(), y.Shape())
 			if !ok {
 				continue
 			}
-			name := n.Outputs[0].Name + "_shape"
+			name := y.Name + "_shape"
 			for i := 1; names[name]; i++ {
-				name = fmt.Sprintf("%s_shape_%d", n.Outputs[0].Name, i)
+				name = fmt.Sprintf("%s_shape_%d", y.Name, i)
 			}
 			names[name] = true
 			n.Inputs[1] = g.AddInitializer(graph.NewTensor(name, target, int64(len(target))))
