@@ -156,5 +156,22 @@ func cast(t *Tensor, to DType) (*Tensor, error) {
 
 func converter[T numeric](from, to DType) func(out, b []byte) []byte {
 	read, write := reader[T](from), writer[T](to)
+	if from == Double && to == Float16 {
+		write = func(out []byte, x T) []byte { return writer[float32](to)(out, roundToOdd(float64(x))) }
+	}
 	return func(out, b []byte) []byte { return write(out, read(b)) }
+}
+
+// roundToOdd is x as a float32 whose last bit says that something was cut off, so that rounding
+// it on to a half is the same as rounding x once.
+func roundToOdd(x float64) float32 {
+	f := float32(x)
+	if float64(f) == x || x != x {
+		return f
+	}
+	bits := math.Float32bits(f)
+	if math.Abs(float64(f)) > math.Abs(x) {
+		bits--
+	}
+	return math.Float32frombits(bits | 1)
 }

@@ -300,6 +300,20 @@ func TestTransposeIsDerived(t *testing.T) {
 	}
 }
 
+// A double is rounded to a half once, not by way of a float.
+func TestCastDoubleToHalf(t *testing.T) {
+	x := graph.NewTensor("x", []float64{1 + 0x1p-11 + 0x1p-40, -(1 + 0x1p-11 + 0x1p-40), 1 + 0x1p-11, 1 + 0x3p-11 - 0x1p-40, 1e300}, 5)
+	n := graph.NewNode("Cast", []*graph.Value{{}}, []*graph.Value{graph.NewValue("y", nil)}, graph.IntAttr("to", int64(graph.Float16)))
+	out, err := graph.Evaluate(n, 13, []*graph.Tensor{x})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := out[0].Bytes()
+	if want := "\x01\x3c\x01\xbc\x00\x3c\x01\x3c\x00\x7c"; err != nil || string(b) != want {
+		t.Errorf("% x (%v), want % x", b, err, want)
+	}
+}
+
 // Rounding to half precision, checked against every half.
 func TestFloat16RoundTrip(t *testing.T) {
 	for h := range 1 << 16 {

@@ -19,12 +19,18 @@ type PrintOptions struct {
 // Fprint writes a listing of m for people: what it is, inputs and outputs, how many weights of
 // each element type, how often each operator occurs, and as o says, weights and nodes.
 func Fprint(w io.Writer, m *Model, o PrintOptions) error {
+	if m.Graph == nil {
+		return fmt.Errorf("print model: it has no graph")
+	}
 	p := &printer{w: bufio.NewWriter(w)}
 	p.header(m)
 	c := TakeCensus(m.Graph)
 	p.census(c)
 	p.graph(m.Graph, "", o)
 	for _, f := range m.Functions {
+		if f.Body == nil {
+			continue
+		}
 		p.printf("\nfunction %s(%s) -> (%s)\n", opName(f.Domain, f.Name), names(f.Body.Inputs), names(f.Body.Outputs))
 		if o.Nodes {
 			p.nodes(f.Body, "  ")

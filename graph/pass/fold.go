@@ -3,6 +3,7 @@ package pass
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"graft/graph"
 )
@@ -17,6 +18,7 @@ var Fold = Pass{"fold", "replace what is constant by its value", fold}
 const freeBytes = 1 << 16
 
 func fold(m *graph.Model) (bool, error) {
+	freed := freeWeights(m)
 	known, err := graph.InferElements(m)
 	if err != nil {
 		return false, err
@@ -29,7 +31,18 @@ func fold(m *graph.Model) (bool, error) {
 		f.readers[v] = len(uses)
 	}
 	m.Graph.WalkGraphs(f.graph)
-	return f.changed, f.err
+	return f.changed || freed, f.err
+}
+
+// freeWeights takes weights off the list of inputs, where files had to put them before IR
+// version 4. They were constants there: only since then is a listed weight a default.
+func freeWeights(m *graph.Model) bool {
+	if m.IRVersion < 1 || m.IRVersion > 3 {
+		return false
+	}
+	m.IRVersion = 4
+	m.Graph.Inputs = slices.DeleteFunc(m.Graph.Inputs, func(v *graph.Value) bool { return v.Init != nil })
+	return true
 }
 
 type folder struct {

@@ -192,6 +192,14 @@ func TestFoldLeavesDefaults(t *testing.T) {
 	if n := census(m)["Neg"]; n != 2 || len(m.Graph.Inputs) != 1 || len(m.Graph.Initializers) != 1 {
 		t.Errorf("%d nodes, %d inputs, %d initializers are left", n, len(m.Graph.Inputs), len(m.Graph.Initializers))
 	}
+	// Before IR version 4 all weights were listed as inputs, and were constants.
+	m.IRVersion = 3
+	if err := pass.Simplify(m); err != nil {
+		t.Fatal(err)
+	}
+	if n := census(m)["Neg"]; n != 1 || len(m.Graph.Inputs) != 0 || m.IRVersion != 4 {
+		t.Errorf("IR version %d: %d nodes, %d inputs are left", m.IRVersion, n, len(m.Graph.Inputs))
+	}
 }
 
 // What a subgraph reads is alive outside of it; what it computes from constants folds inside of it.
