@@ -56,9 +56,9 @@ func TestPerQueryFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for q, j := range table.Judged {
-				if p.Values[j.Query] != table.Values[m][q][c] {
-					t.Errorf("%s of %s: got %v, want %v", metric.key(k), j.Query, p.Values[j.Query], table.Values[m][q][c])
+			for q, query := range table.Queries {
+				if p.Values[query] != table.Values[m][q][c] {
+					t.Errorf("%s of %s: got %v, want %v", metric.key(k), query, p.Values[query], table.Values[m][q][c])
 				}
 			}
 		}

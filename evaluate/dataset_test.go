@@ -20,6 +20,7 @@ func TestRealDatasets(t *testing.T) {
 	}{
 		{"data/scifact", 300, 300, 5183, 339},
 		{"data/nfcorpus", 323, 323, 3633, 12334},
+		{"data/cmrc2018-chunks-zh", 3216, 3216, 4389, 3251},
 	} {
 		d, err := OpenDataset(shared(t, c.dir), "test")
 		if err != nil {

@@ -126,7 +126,7 @@ func TestRunWritesItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := ScoreRun(run, outcomes[0].dataQrels(t, generated(t, 210, 30)), false).Scores()
+	again := ScoreRun(slices.Values(run), outcomes[0].dataQrels(t, generated(t, 210, 30)), false).Scores()
 	for i, s := range outcomes[0].Result.Splits[0].Entries[0].Scores {
 		if !same(s.Value, again[i].Value) {
 			t.Errorf("%s from the run file: %v, want %v", s.Key, again[i].Value, s.Value)
@@ -195,7 +195,7 @@ func TestMaxDocumentsIsNamed(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(out, "results/a__b/1/experiments/max_documents_20/Generated.json")); err != nil {
 		t.Error(err)
 	}
-	if n := len(outcomes[0].Table.Judged); n != 13 { // those whose document is among the first 20
+	if n := len(outcomes[0].Table.Queries); n != 13 { // those whose document is among the first 20
 		t.Errorf("%d queries remain, want 13", n)
 	}
 }

@@ -82,19 +82,19 @@ func TestInteropMteb(t *testing.T) {
 
 func comparePytrec(t *testing.T, table *Table, pytrec map[string]map[string]float64) {
 	t.Helper()
-	if len(pytrec) != len(table.Judged) {
-		t.Errorf("pytrec_eval scored %d queries, want %d", len(pytrec), len(table.Judged))
+	if len(pytrec) != len(table.Queries) {
+		t.Errorf("pytrec_eval scored %d queries, want %d", len(pytrec), len(table.Queries))
 	}
 	for m, metric := range table.Metrics {
 		name, ok := pytrecName[metric.Name]
 		if !ok {
 			continue
 		}
-		for q, j := range table.Judged {
+		for q, query := range table.Queries {
 			for i, k := range Cutoffs {
 				key := name + "_" + strconv.Itoa(k)
-				if d := math.Abs(table.Values[m][q][i] - pytrec[j.Query][key]); !(d <= 1e-12) {
-					t.Errorf("%s of %s: ours %v, pytrec_eval %v", key, j.Query, table.Values[m][q][i], pytrec[j.Query][key])
+				if d := math.Abs(table.Values[m][q][i] - pytrec[query][key]); !(d <= 1e-12) {
+					t.Errorf("%s of %s: ours %v, pytrec_eval %v", key, query, table.Values[m][q][i], pytrec[query][key])
 				}
 			}
 		}

@@ -23,15 +23,15 @@ type job struct {
 	key      string // of the settings and the data
 	started  time.Time
 	earlier  float64 // seconds that interrupted runs took before
-	counts   counts
+	counts   CorpusCounts
 	chunks   int  // read so far, those of other shards included
 	complete bool // the corpus is read to its end
 	phases   []Phase
 	warnings []string
 }
 
-// counts is what was met in the corpus.
-type counts struct {
+// CorpusCounts is what was met in the corpus.
+type CorpusCounts struct {
 	Documents int `json:"documents"`
 	Empty     int `json:"empty_documents"`    // nothing but white space
 	Repeated  int `json:"repeated_documents"` // text as another one's in the same chunk

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -54,42 +55,45 @@ type Judged struct {
 // Table holds every per-query value: Values[m][q][c] is the value of the m-th metric
 // that has per-query values, for query q at Cutoffs[c] (only c = 0 for a plain one).
 type Table struct {
-	Judged  []*Judged
-	Metrics []*Metric
-	Values  [][][]float64
+	Queries     []string
+	Metrics     []*Metric
+	Values      [][][]float64
+	confidences [][]float64 // by kind (abstentionConfidences), then query
 }
 
 // ScoreRun judges a run. Queries that are in only one of the run and the judgments
 // are left out, as in trec_eval; a query whose judgments are all zero or negative
 // counts as 0. With ignoreIdenticalIDs, hits whose document id is the query's id
-// are dropped first.
-func ScoreRun(run Rankings, qrels Qrels, ignoreIdenticalIDs bool) *Table {
-	t := &Table{}
-	for _, ranking := range run {
-		judgments, ok := qrels[ranking.Query]
-		if !ok {
-			continue
-		}
-		t.Judged = append(t.Judged, judge(ranking, judgments, ignoreIdenticalIDs))
-	}
+// are dropped first. The run is read once, ranking by ranking.
+func ScoreRun(run iter.Seq[Ranking], qrels Qrels, ignoreIdenticalIDs bool) *Table {
+	t := &Table{confidences: make([][]float64, len(abstentionConfidences))}
 	for _, m := range Metrics {
-		if m.Value == nil {
-			continue
+		if m.Value != nil {
+			t.Metrics = append(t.Metrics, m)
 		}
-		t.Metrics = append(t.Metrics, m)
-		t.Values = append(t.Values, perQuery(m, t.Judged))
+	}
+	t.Values = make([][][]float64, len(t.Metrics))
+	for ranking := range run {
+		if judgments, ok := qrels[ranking.Query]; ok {
+			t.add(judge(ranking, judgments, ignoreIdenticalIDs))
+		}
 	}
 	return t
 }
 
-func perQuery(m *Metric, judged []*Judged) [][]float64 {
-	values := make([][]float64, len(judged))
-	for q, j := range judged {
+// add computes the values of one query.
+func (t *Table) add(j *Judged) {
+	t.Queries = append(t.Queries, j.Query)
+	for i, m := range t.Metrics {
+		var values []float64
 		for _, k := range m.cutoffs() {
-			values[q] = append(values[q], m.Value(j, k))
+			values = append(values, m.Value(j, k))
 		}
+		t.Values[i] = append(t.Values[i], values)
 	}
-	return values
+	for i, c := range abstentionConfidences {
+		t.confidences[i] = append(t.confidences[i], c.of(j.Scores))
+	}
 }
 
 // judge orders a query's hits both ways and looks their grades up.
@@ -137,7 +141,7 @@ func (m *Metric) key(k int) string {
 
 // column returns one figure of every query: values of metric m at Cutoffs[c].
 func (t *Table) column(m, c int) []float64 {
-	column := make([]float64, len(t.Judged))
+	column := make([]float64, len(t.Queries))
 	for q := range column {
 		column[q] = t.Values[m][q][c]
 	}
@@ -156,7 +160,7 @@ func (t *Table) Scores() []Score {
 		}
 		for c, k := range m.cutoffs() {
 			mean := math.NaN()
-			if n := len(t.Judged); n > 0 {
+			if n := len(t.Queries); n > 0 {
 				mean = compensatedSum(t.column(i, c)) / float64(n)
 			}
 			if !m.Unrounded {

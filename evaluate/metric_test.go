@@ -2,9 +2,11 @@ package evaluate
 
 import (
 	"encoding/json"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,13 +52,13 @@ func fixtureQrels(t *testing.T) Qrels {
 	return j.qrels
 }
 
-func fixtureRun(t *testing.T) Rankings {
+func fixtureRun(t *testing.T) iter.Seq[Ranking] {
 	t.Helper()
 	run, err := ReadTREC(filepath.Join(fixtures, "run.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run
+	return slices.Values(run)
 }
 
 // pytrecName gives pytrec_eval's name of a metric of ours.
@@ -73,8 +75,8 @@ func TestMetricsEqualPytrecEval(t *testing.T) {
 		want   pytrecFigures
 	}{{"kept", false, want.PytrecKept}, {"removed", true, want.PytrecRemoved}} {
 		table := ScoreRun(fixtureRun(t), fixtureQrels(t), c.remove)
-		if len(table.Judged) != len(c.want.Order) {
-			t.Fatalf("%s: %d queries judged, want %d", c.name, len(table.Judged), len(c.want.Order))
+		if len(table.Queries) != len(c.want.Order) {
+			t.Fatalf("%s: %d queries judged, want %d", c.name, len(table.Queries), len(c.want.Order))
 		}
 		compared := 0
 		for m, metric := range table.Metrics {
@@ -82,12 +84,12 @@ func TestMetricsEqualPytrecEval(t *testing.T) {
 			if !ok {
 				continue
 			}
-			for q, j := range table.Judged {
+			for q, query := range table.Queries {
 				for i, k := range Cutoffs {
 					key := name + "_" + strconv.Itoa(k)
-					got, want := table.Values[m][q][i], c.want.PerQuery[j.Query][key]
+					got, want := table.Values[m][q][i], c.want.PerQuery[query][key]
 					if math.Abs(got-want) > 1e-12 {
-						t.Errorf("%s: %s of %s: got %v, want %v", c.name, key, j.Query, got, want)
+						t.Errorf("%s: %s of %s: got %v, want %v", c.name, key, query, got, want)
 					}
 					compared++
 				}
@@ -136,7 +138,7 @@ func TestMeanReciprocalRankToTheLastBit(t *testing.T) {
 			continue
 		}
 		for i, k := range Cutoffs {
-			got := compensatedSum(table.column(m, i)) / float64(len(table.Judged))
+			got := compensatedSum(table.column(m, i)) / float64(len(table.Queries))
 			if want := *want.MtebKept[metric.key(k)]; got != want {
 				t.Errorf("%s: got %v, want %v", metric.key(k), got, want)
 			}
@@ -150,13 +152,13 @@ func TestScoresTieInFloat32(t *testing.T) {
 	var want expectedMetrics
 	readJSON(t, filepath.Join(fixtures, "expected_metrics.json"), &want)
 	for name, scores := range map[string]map[string]float64{"forward": want.Probe.Run["q"], "reverse": want.Probe.ReverseRun["q"]} {
-		run := Rankings{{"q", []Hit{{"a", scores["a"]}, {"b", scores["b"]}}}}
-		table := ScoreRun(run, Qrels{"q": {"b": 1}}, false)
-		if got := precision.Value(table.Judged[0], 1); got != 1 {
+		ranking := Ranking{"q", []Hit{{"a", scores["a"]}, {"b", scores["b"]}}}
+		judged := judge(ranking, map[string]int{"b": 1}, false)
+		if got := precision.Value(judged, 1); got != 1 {
 			t.Errorf("%s: precision at 1 is %v, want 1", name, got)
 		}
 		wantMRR := map[string]float64{"forward": 1, "reverse": 0.5}[name]
-		if got := reciprocalRank.Value(table.Judged[0], 10); got != wantMRR {
+		if got := reciprocalRank.Value(judged, 10); got != wantMRR {
 			t.Errorf("%s: mrr is %v, want %v", name, got, wantMRR)
 		}
 	}

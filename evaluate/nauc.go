@@ -14,12 +14,6 @@ var nauc = &Metric{
 	Name: "nauc",
 	Doc:  "how well scores tell which queries to abstain from",
 	Across: func(t *Table) []Score {
-		confidences := make([][]float64, len(abstentionConfidences))
-		for c, confidence := range abstentionConfidences {
-			for _, j := range t.Judged {
-				confidences[c] = append(confidences[c], confidence.of(j.Scores))
-			}
-		}
 		var scores []Score
 		for m, metric := range t.Metrics {
 			if !metric.Abstention {
@@ -29,7 +23,7 @@ var nauc = &Metric{
 				values := t.column(m, i)
 				for c, confidence := range abstentionConfidences {
 					key := "nauc_" + metric.key(k) + "_" + confidence.name
-					scores = append(scores, Score{key, normalizedAUC(confidences[c], values)})
+					scores = append(scores, Score{key, normalizedAUC(t.confidences[c], values)})
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,7 +19,7 @@ type Settings struct {
 	Tool    string          `json:"tool,omitempty"`
 	Task    string          `json:"task"`
 	Encoder EncoderSettings `json:"encoder"`
-	counts
+	CorpusCounts
 	Queries            int      `json:"queries"`
 	Similarity         string   `json:"similarity"`
 	Split              string   `json:"split"`
@@ -84,7 +85,7 @@ func (j *job) found(path string, result *TaskResult) *Outcome {
 }
 
 // write writes all files of the task, the result last: it says that the task is finished.
-func (j *job) write(result *TaskResult, table *Table, run Rankings) ([]string, error) {
+func (j *job) write(result *TaskResult, table *Table, run iter.Seq[Ranking]) ([]string, error) {
 	files := []string{j.resultPath(j.task.Name)}
 	for _, o := range j.outputs(table, run) {
 		if err := writeFile(o.path, o.write); err != nil {
@@ -99,7 +100,7 @@ func (j *job) write(result *TaskResult, table *Table, run Rankings) ([]string, e
 }
 
 // outputs lists the files beside the result.
-func (j *job) outputs(table *Table, run Rankings) []output {
+func (j *job) outputs(table *Table, run iter.Seq[Ranking]) []output {
 	runs := j.folder("runs")
 	outputs := []output{
 		{filepath.Join(runs, j.task.Name+".per_query.tsv"), table.WriteTSV},
@@ -147,7 +148,7 @@ func (j *job) writeSettings(w io.Writer) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(Settings{
-		Tool: j.Tool, Task: j.task.Name, Encoder: j.settings, counts: j.counts, Queries: len(j.data.Queries),
+		Tool: j.Tool, Task: j.task.Name, Encoder: j.settings, CorpusCounts: j.counts, Queries: len(j.data.Queries),
 		Similarity: j.Model.Similarity, Split: j.task.Split, Layout: j.data.Layout, DataHash: j.print.hash,
 		TopK: j.TopK, Cutoffs: Cutoffs, IgnoreIdenticalIDs: j.task.IgnoreIdenticalIDs, MaxDocuments: j.MaxDocuments,
 		Warnings: j.warnings, Key: j.key,
@@ -164,8 +165,8 @@ func (t *Table) WriteTSV(w io.Writer) error {
 			p.printf("\t%s", m.key(k))
 		}
 	}
-	for q, judged := range t.Judged {
-		p.printf("\n%s", judged.Query)
+	for q, query := range t.Queries {
+		p.printf("\n%s", query)
 		for m := range t.Metrics {
 			for _, v := range t.Values[m][q] {
 				p.printf("\t%s", strconv.FormatFloat(v, 'g', -1, 64))

@@ -15,15 +15,12 @@ type Hit struct {
 	Score    float64
 }
 
-// Ranking is what was retrieved for one query.
+// Ranking is what was retrieved for one query. A run, in TREC's sense, is a sequence of
+// them, in the order of the queries.
 type Ranking struct {
 	Query string
 	Hits  []Hit
 }
-
-// Rankings is the outcome of a search, what TREC calls a run: a ranking per query, in the
-// order of the queries.
-type Rankings []Ranking
 
 // compareHits orders hits best first as trec_eval does: scores compared as float32,
 // equal ones by document id descending, bytewise (trec_eval 9, form_res_rels.c).

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,7 +58,7 @@ func TestPredictionsRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer
-	if err := WritePredictions(&got, run, "fixture/table-encoder", "0123456789abcdef0123456789abcdef01234567", "default", "test"); err != nil {
+	if err := WritePredictions(&got, slices.Values(run), "fixture/table-encoder", "0123456789abcdef0123456789abcdef01234567", "default", "test"); err != nil {
 		t.Fatal(err)
 	}
 	if strings.TrimSpace(got.String()) != strings.TrimSpace(string(want)) {
@@ -75,7 +76,7 @@ func TestPredictionsGiveTheScores(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compareWithMteb(t, name, ScoreRun(run, fixtureQrels(t), ignore).Scores())
+		compareWithMteb(t, name, ScoreRun(slices.Values(run), fixtureQrels(t), ignore).Scores())
 	}
 }
 
@@ -191,15 +192,15 @@ func TestTRECRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := ScoreRun(run, fixtureQrels(t), false), ScoreRun(again, fixtureQrels(t), false)
+	a, b := ScoreRun(run, fixtureQrels(t), false), ScoreRun(slices.Values(again), fixtureQrels(t), false)
 	for m, metric := range a.Metrics {
 		if metric == reciprocalRank {
 			continue // sees doubles, which the file does not keep
 		}
-		for q := range a.Judged {
+		for q := range a.Queries {
 			for c := range a.Values[m][q] {
 				if a.Values[m][q][c] != b.Values[m][q][c] {
-					t.Errorf("%s of %s changed", metric.Name, a.Judged[q].Query)
+					t.Errorf("%s of %s changed", metric.Name, a.Queries[q])
 				}
 			}
 		}

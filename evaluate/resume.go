@@ -71,7 +71,7 @@ func (j *job) header() resumeHeader {
 // resumed is where an interrupted run stopped.
 type resumed struct {
 	heaps    []topK
-	counts   counts
+	counts   CorpusCounts
 	chunks   int
 	seconds  float64
 	complete bool
@@ -102,7 +102,7 @@ func (j *job) readRankings(shard int) (*resumed, error) {
 		return nil, err
 	}
 	r := &resumed{
-		counts: counts{int(h.Documents), int(h.Empty), int(h.Repeated)},
+		counts: CorpusCounts{int(h.Documents), int(h.Empty), int(h.Repeated)},
 		chunks: int(h.Chunks), seconds: h.Seconds, complete: h.Complete == 1,
 	}
 	for range j.data.Queries {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"slices"
@@ -15,8 +16,8 @@ import (
 // WriteTREC writes a run in TREC's format, "query Q0 document rank score tag", separated
 // by tabs because ids may hold blanks. Hits stand in ranking order; scores are float32
 // in their shortest decimal form, so that reading gives the same ranking.
-func WriteTREC(w io.Writer, run Rankings, tag string) error {
-	for _, r := range run {
+func WriteTREC(w io.Writer, run iter.Seq[Ranking], tag string) error {
+	for r := range run {
 		hits := slices.SortedFunc(slices.Values(r.Hits), compareHits)
 		for i, h := range hits {
 			score := strconv.FormatFloat(float64(float32(h.Score)), 'g', -1, 32)
@@ -31,7 +32,7 @@ func WriteTREC(w io.Writer, run Rankings, tag string) error {
 // ReadTREC reads a run in TREC's format (.gz too), separated by tabs or, where a line has
 // none, by blanks. The rank is ignored, as trec_eval ignores it. A document that
 // stands twice for a query is an error.
-func ReadTREC(path string) (Rankings, error) {
+func ReadTREC(path string) ([]Ranking, error) {
 	b := newRunBuilder()
 	for l, err := range readLines(path) {
 		if err != nil {
@@ -54,7 +55,7 @@ func ReadTREC(path string) (Rankings, error) {
 
 // runBuilder collects hits into rankings, queries in the order of their first hit.
 type runBuilder struct {
-	run  Rankings
+	run  []Ranking
 	at   map[string]int
 	seen map[[2]string]bool
 }
@@ -90,14 +91,22 @@ func (b *runBuilder) add(query string, h Hit) error {
 }
 
 // WritePredictions writes a run as mteb's <Task>_predictions.json.
-func WritePredictions(w io.Writer, run Rankings, model, revision, subset, split string) error {
+func WritePredictions(w io.Writer, run iter.Seq[Ranking], model, revision, subset, split string) error {
 	p := &errorWriter{w: w}
 	p.printf(`{"mteb_model_meta": {"model_name": %s, "revision": %s}, %s: {%s: {`,
 		quote(model), quote(revision), quote(subset), quote(split))
-	for i, r := range run {
-		p.printf("%s%s: {", comma(i), quote(r.Query))
-		for j, h := range r.Hits {
-			p.printf("%s%s: %s", comma(j), quote(h.Document), pythonFloat(h.Score))
+	first := true
+	for r := range run {
+		if !first {
+			p.printf(", ")
+		}
+		first = false
+		p.printf("%s: {", quote(r.Query))
+		for i, h := range r.Hits {
+			if i > 0 {
+				p.printf(", ")
+			}
+			p.printf("%s: %s", quote(h.Document), pythonFloat(h.Score))
 		}
 		p.printf("}")
 	}
@@ -105,16 +114,9 @@ func WritePredictions(w io.Writer, run Rankings, model, revision, subset, split 
 	return p.err
 }
 
-func comma(i int) string {
-	if i == 0 {
-		return ""
-	}
-	return ", "
-}
-
 // ReadPredictions reads mteb's <Task>_predictions.json: the run of one subset
 // ("default") and split.
-func ReadPredictions(path, subset, split string) (Rankings, error) {
+func ReadPredictions(path, subset, split string) ([]Ranking, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read predictions: %w", err)
@@ -129,7 +131,7 @@ func ReadPredictions(path, subset, split string) (Rankings, error) {
 }
 
 // decodePredictions walks the file as tokens, so that the queries keep their order.
-func decodePredictions(d *json.Decoder, subset, split string) (Rankings, error) {
+func decodePredictions(d *json.Decoder, subset, split string) ([]Ranking, error) {
 	b := newRunBuilder()
 	found := false
 	err := eachKey(d, func(key string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ const (
 
 // search finds the best documents of every query: the corpus is read, encoded, scored
 // against all queries and dropped chunk by chunk.
-func (j *job) search(ctx context.Context) (Rankings, error) {
+func (j *job) search(ctx context.Context) (iter.Seq[Ranking], error) {
 	state, err := j.openResume()
 	if err != nil {
 		return nil, err
@@ -284,18 +285,21 @@ func (s *ranker) rank(ctx context.Context, documents Matrix, first position) err
 	return nil
 }
 
-// run turns the rankings into a run, best first.
-func (s *ranker) run() Rankings {
-	run := make(Rankings, len(s.heaps))
-	for q, h := range s.heaps {
-		hits := make([]Hit, len(h.scores))
-		for i, score := range h.scores {
-			hits[i] = Hit{s.ids.id(h.documents[i]), float64(score)}
+// run yields the rankings, best first. Each is made when it is asked for: as ids and hits,
+// all of them would take several times the memory of the heaps.
+func (s *ranker) run() iter.Seq[Ranking] {
+	return func(yield func(Ranking) bool) {
+		for q, h := range s.heaps {
+			hits := make([]Hit, len(h.scores))
+			for i, score := range h.scores {
+				hits[i] = Hit{s.ids.id(h.documents[i]), float64(score)}
+			}
+			slices.SortFunc(hits, compareHits)
+			if !yield(Ranking{s.data.Queries[q].ID, hits}) {
+				return
+			}
 		}
-		slices.SortFunc(hits, compareHits)
-		run[q] = Ranking{s.data.Queries[q].ID, hits}
 	}
-	return run
 }
 
 // warnings says what of the data was tolerated.
