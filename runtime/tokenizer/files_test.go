@@ -1,7 +1,9 @@
 package tokenizer
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -192,6 +194,43 @@ func TestVocabOnly(t *testing.T) {
 	cased := Files{Vocab: vocab, Config: []byte(`{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}`)}
 	if d := cmp.Diff([]int32{2, 4, 5, 1, 3}, encodeIDs(t, cased, Options{}, "Ä ä x", EncodeOptions{})); d != "" {
 		t.Errorf("cased: %s", d)
+	}
+}
+
+// TestVocabOnlyMPNet compares the published all-mpnet-base-v2, which has no
+// tokenizer.json, with transformers.
+func TestVocabOnlyMPNet(t *testing.T) {
+	var want struct {
+		SHA256 string `json:"vocab_sha256"`
+		IDs    [][]int32
+		Pair   []int32
+	}
+	readJSON(t, &want, "mpnet.json")
+	dir := filepath.Join(os.Getenv("GRAFT_MODELS"), "mpnet")
+	data, err := os.ReadFile(filepath.Join(dir, fileVocab))
+	if err != nil || fmt.Sprintf("%x", sha256.Sum256(data)) != want.SHA256 {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("missing: the vocab.txt of all-mpnet-base-v2: %v", err)
+		}
+		t.Skipf("missing: the vocab.txt of all-mpnet-base-v2: %v", err)
+	}
+	tok, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tok.Close()
+	var in texts
+	readJSON(t, &in, "texts.json")
+	compare(t, tok, in.Texts, EncodeOptions{}, want.IDs)
+	pair, err := tok.EncodePair(in.Pairs[0][0], in.Pairs[0][1], EncodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want.Pair, pair.IDs); d != "" {
+		t.Error(d)
+	}
+	if tok.PadID() != 1 || tok.ModelMaxLength() != 512 {
+		t.Errorf("pad id %d, maximum length %d", tok.PadID(), tok.ModelMaxLength())
 	}
 }
 
