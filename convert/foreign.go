@@ -74,7 +74,7 @@ func (m *Model) nameInputs() error {
 		case name != v.Name:
 			m.rename(v, name)
 		}
-		kept = append(kept, v)
+		kept = append(kept, m.int64Input(v))
 	}
 	mask := find(kept, "attention_mask")
 	if find(kept, "input_ids") == nil || mask == nil {
@@ -90,6 +90,20 @@ func (m *Model) nameInputs() error {
 	}
 	g.Inputs = kept
 	return nil
+}
+
+// int64Input makes an input of another integer type one of int64, as all tokens are given.
+func (m *Model) int64Input(v *graph.Value) *graph.Value {
+	if v.DType() != graph.Int32 {
+		return v
+	}
+	g := m.Graph.Graph
+	wide := graph.NewValue(v.Name, graph.TensorType(graph.Int64, v.Shape()...))
+	v.Name += "_int32"
+	cast := graph.NewNode("Cast", []*graph.Value{wide}, []*graph.Value{v}, graph.IntAttr("to", int64(graph.Int32)))
+	g.Nodes = append([]*graph.Node{cast}, g.Nodes...)
+	m.File = ""
+	return wide
 }
 
 // freshBuilder appends to a graph that somebody else named: its names begin as none there does.

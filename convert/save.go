@@ -272,10 +272,28 @@ func (s *saver) tokenizer() error {
 			return err
 		}
 	}
+	if err := s.nameTokenizerClass(); err != nil {
+		return err
+	}
 	if m.Tokenizer == "" {
 		s.warn("there is no tokenizer.json: texts cannot be embedded with this model until one is put beside it")
 	}
 	return nil
+}
+
+// nameTokenizerClass replaces the class that transformers 5 names for a tokenizer without code of
+// its own by that class's older name, which transformers 4 and 5 both load.
+func (s *saver) nameTokenizerClass() error {
+	const name, key = "tokenizer_config.json", "tokenizer_class"
+	config := map[string]any{}
+	if err := readOptional(s.dir, name, &config); err != nil {
+		return err
+	}
+	if config[key] != "TokenizersBackend" {
+		return nil
+	}
+	config[key] = "PreTrainedTokenizerFast"
+	return writeJSON(filepath.Join(s.dir, name), config)
 }
 
 // linkAll puts files of the model's directory into the new one, by their relative paths.
@@ -288,8 +306,11 @@ func (s *saver) linkAll(names []string) error {
 	return nil
 }
 
-// link puts a file into the directory: a second name for the same data where the file system can,
-// else a copy. A file behind a symbolic link (as in the hub's cache) is followed first.
+// linkFrom is the size in bytes from which files are linked, not copied: those that nobody edits by hand.
+const linkFrom = 1 << 20
+
+// link puts a file into the directory: for a large one a second name for the same data where the
+// file system can, else a copy. A file behind a symbolic link (as in the hub's cache) is followed first.
 func (s *saver) link(from, name string) error {
 	to := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
@@ -298,14 +319,14 @@ func (s *saver) link(from, name string) error {
 	if real, err := filepath.EvalSymlinks(from); err == nil {
 		from = real
 	}
-	if os.Link(from, to) == nil {
-		return nil
-	}
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	if info, err := in.Stat(); err == nil && info.Size() >= linkFrom && os.Link(from, to) == nil {
+		return nil
+	}
 	out, err := os.Create(to)
 	if err != nil {
 		return err
