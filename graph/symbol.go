@@ -144,12 +144,17 @@ func parseExpr(s string) expr {
 		}
 		t := term{coef: sign}
 		for _, f := range strings.Split(word, "*") {
-			if n, err := strconv.ParseInt(f, 10, 64); err == nil {
+			n, err := strconv.ParseInt(f, 10, 64)
+			switch {
+			case f == "":
+				return whole
+			case err == nil:
 				t.coef *= n
-			} else {
+			default:
 				t.syms = append(t.syms, f)
 			}
 		}
+		slices.Sort(t.syms)
 		sum = sum.plus(expr{t})
 	}
 	if sum.String() != s {
