@@ -222,6 +222,7 @@ func TestRecordColumnsAreTheJSONKeys(t *testing.T) {
 func TestDatasetErrors(t *testing.T) {
 	for _, c := range []struct{ file, content, want string }{
 		{"corpus.jsonl", `{"_id": "1", "text": "a"}` + "\n" + `{"_id": "2", "te`, "corpus.jsonl:2: not a JSON object"},
+		{"corpus.jsonl", `{"_id": "a\tb", "text": "a"}`, `corpus.jsonl:1: id "a\tb" holds a tab`},
 		{"corpus.jsonl", `{"text": "a"}`, "corpus.jsonl:1: no _id"},
 		{"corpus.jsonl", `{"_id": "1", "text": ["a"]}`, `corpus.jsonl:1: not a JSON object of a document or query: ["a"] where a string`},
 		{"queries.jsonl", `{"_id": "a", "text": ""}` + "\n" + `{"_id": "a", "text": ""}`, `queries.jsonl:2: query id "a" stands twice, first at line 1`},

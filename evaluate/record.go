@@ -55,6 +55,9 @@ func (r *record) documentID() (string, error) {
 	if !id.set || id.value == "" {
 		return "", errors.New("no _id (nor id)")
 	}
+	if strings.ContainsAny(id.value, "\t\r\n") { // would break every file that names it
+		return "", fmt.Errorf("id %q holds a tab or a line end", id.value)
+	}
 	return id.value, nil
 }
 
