@@ -63,12 +63,13 @@ func python(t *testing.T, variable string, jobs []job) []json.RawMessage {
 func TestInteropExportedDirectories(t *testing.T) {
 	backends := map[string][]string{"GRAFT_PYTHON": {"torch"}, "GRAFT_PYTHON_OPTIMUM": {"torch", "onnx", "optimum"}}
 	jobs := map[string][]job{}
-	hidden, text := map[string][][]float32{}, map[string][][]float32{}
+	names, hidden, text := map[string]string{}, map[string][][]float32{}, map[string][][]float32{}
 	for _, test := range []struct{ name, pooling string }{
 		{"bert", ""}, {"roberta", "cls"}, {"xlm-roberta", "mean"}, {"distilbert", "max"}, {"modernbert", "mean+cls"},
 		{"ernie", "weightedmean"}, {"llama", "last"}, {"qwen2", "mean_sqrt_len"}, {"qwen3", ""},
 	} {
 		dir, _ := save(t, filepath.Join("../testdata/models", test.name), convert.OpenOptions{Pooling: test.pooling, MaxLength: 24}, convert.SaveOptions{Version: "test"})
+		names[dir] = test.name
 		hidden[dir], text[dir] = ours(t, dir)
 		for variable, list := range backends {
 			for _, backend := range list {
@@ -83,7 +84,7 @@ func TestInteropExportedDirectories(t *testing.T) {
 	for variable := range backends {
 		for i, result := range python(t, variable, jobs[variable]) {
 			j := jobs[variable][i]
-			name := fmt.Sprintf("%s, %s, %s", variable, j.backend, filepath.Base(filepath.Dir(j.dir)))
+			name := fmt.Sprintf("%s, %s, %s", variable, j.backend, names[j.dir])
 			var got [][]float32
 			if err := json.Unmarshal(result, &got); err != nil {
 				t.Errorf("%s: %s", name, result)

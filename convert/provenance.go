@@ -38,35 +38,53 @@ func writeSteps(dir string, steps []Step) error {
 	return writeJSON(filepath.Join(dir, provenanceFile), map[string]any{"steps": steps})
 }
 
-// Hash identifies the model: "sha256:" and the digest of config.json and of the names, types,
-// shapes and bytes of all tensors, or of the ONNX file as it stands. It reads the weights once.
+// Hash identifies what the model computes: "sha256:" and the digest of its graph's nodes and of the
+// names, types, shapes and bytes of its weights, wherever the files lie. It reads the weights once.
 func (m *Model) Hash() (string, error) {
 	h := sha256.New()
-	if m.File != "" {
-		f, err := os.Open(m.File)
-		if err != nil {
-			return "", fmt.Errorf("hash model: %w", err)
-		}
-		defer f.Close()
-		if _, err := io.Copy(h, f); err != nil {
-			return "", fmt.Errorf("hash model: %w", err)
-		}
-	} else {
-		h.Write(m.Config)
+	g := m.Graph.Graph
+	for _, v := range slices.Concat(g.Inputs, g.Outputs) {
+		fmt.Fprintf(h, "%v\n", v)
 	}
-	weights := slices.SortedFunc(slices.Values(m.Graph.Graph.Initializers), func(a, b *graph.Value) int {
+	g.Walk(func(n *graph.Node) { hashNode(h, n) })
+	weights := slices.SortedFunc(slices.Values(g.Initializers), func(a, b *graph.Value) int {
 		return strings.Compare(a.Name, b.Name)
 	})
 	for _, v := range weights {
-		fmt.Fprintf(h, "%s %v %v\n", v.Name, v.Init.DType, v.Init.Shape)
-		if v.Init.Data == nil {
-			continue
-		}
-		if _, err := v.Init.Data.WriteTo(h); err != nil {
-			return "", fmt.Errorf("hash model: tensor %q: %w", v.Name, err)
+		if err := hashTensor(h, v.Name, v.Init); err != nil {
+			return "", fmt.Errorf("hash model: %w", err)
 		}
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func hashNode(h io.Writer, n *graph.Node) {
+	fmt.Fprintf(h, "%q %q", n.Domain, n.Op)
+	for _, v := range slices.Concat(n.Inputs, n.Outputs) {
+		if v != nil {
+			fmt.Fprintf(h, " %q", v.Name)
+		} else {
+			fmt.Fprint(h, " -")
+		}
+	}
+	for _, a := range n.Attrs {
+		fmt.Fprintf(h, " %q %d %g %d %q %v %v %q", a.Name, a.Kind, a.Float, a.Int, a.Str, a.Floats, a.Ints, a.Strs)
+		if a.Tensor != nil {
+			hashTensor(h, "", a.Tensor) // in memory: constants of nodes are small
+		}
+	}
+	fmt.Fprintln(h)
+}
+
+func hashTensor(h io.Writer, name string, t *graph.Tensor) error {
+	fmt.Fprintf(h, "%q %v %v %q\n", name, t.DType, t.Shape, t.Strings)
+	if t.Data == nil {
+		return nil
+	}
+	if _, err := t.Data.WriteTo(h); err != nil {
+		return fmt.Errorf("tensor %q: %w", name, err)
+	}
+	return nil
 }
 
 func writeJSON(path string, v any) error {

@@ -272,7 +272,7 @@ func (s *saver) tokenizer() error {
 			return err
 		}
 	}
-	if err := s.nameTokenizerClass(); err != nil {
+	if err := s.tokenizerConfig(); err != nil {
 		return err
 	}
 	if m.Tokenizer == "" {
@@ -281,18 +281,27 @@ func (s *saver) tokenizer() error {
 	return nil
 }
 
-// nameTokenizerClass replaces the class that transformers 5 names for a tokenizer without code of
-// its own by that class's older name, which transformers 4 and 5 both load.
-func (s *saver) nameTokenizerClass() error {
-	const name, key = "tokenizer_config.json", "tokenizer_class"
+// tokenizerConfig changes what would keep other libraries from loading the tokenizer: the class that
+// transformers 5 names for one without code of its own becomes that class's older name, which
+// transformers 4 and 5 both load; and a tokenizer without a padding token pads with its end token,
+// since batches cannot be made otherwise (the mask leaves padding out).
+func (s *saver) tokenizerConfig() error {
+	const name = "tokenizer_config.json"
 	config := map[string]any{}
 	if err := readOptional(s.dir, name, &config); err != nil {
 		return err
 	}
-	if config[key] != "TokenizersBackend" {
+	changed := false
+	if config["tokenizer_class"] == "TokenizersBackend" {
+		config["tokenizer_class"], changed = "PreTrainedTokenizerFast", true
+	}
+	if end := config["eos_token"]; config["pad_token"] == nil && end != nil {
+		config["pad_token"], changed = end, true
+		s.warn("the tokenizer has no padding token: its end token %v is named for it", end)
+	}
+	if !changed {
 		return nil
 	}
-	config[key] = "PreTrainedTokenizerFast"
 	return writeJSON(filepath.Join(s.dir, name), config)
 }
 

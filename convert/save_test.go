@@ -168,6 +168,11 @@ func TestHash(t *testing.T) {
 	if hash(dir) == before {
 		t.Error("another weight, the same hash")
 	}
+	before = hash(dir)
+	edit(t, filepath.Join(dir, "1_Pooling", "config.json"), func(m map[string]any) { m["pooling_mode"] = "cls" })
+	if hash(dir) == before {
+		t.Error("another pooling, the same hash")
+	}
 }
 
 // copyModel copies a fixture to a folder that a test may change.
