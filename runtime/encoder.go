@@ -54,6 +54,8 @@ type Encoder struct {
 
 	model   Model
 	options Options
+	path    string // the file that runs
+	config  ort.Options
 	session *ort.Session
 	slots   chan *slot // what one run needs; as many as runs go at once
 	remove  string     // temporary folder of the graph's form for this provider
@@ -100,16 +102,16 @@ func open(m Model, o Options) (*Encoder, error) {
 		return nil, fmt.Errorf("open encoder: provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))
 	}
 	e := &Encoder{Provider: o.Provider, Precision: o.Precision, model: m, options: o}
-	path, err := e.prepare(p)
-	if err != nil {
+	var err error
+	if e.path, err = e.prepare(p); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
-	e.session, err = ort.Open(path, []string{sentenceEmbedding}, ort.Options{
+	e.config = ort.Options{
 		Provider: o.Provider, Precision: p.hint, ProviderOptions: o.ProviderOptions, Threads: o.Threads,
 		Optimization: o.Optimization,
-	})
-	if err != nil {
+	}
+	if e.session, err = ort.Open(e.path, []string{sentenceEmbedding}, e.config); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
@@ -147,6 +149,16 @@ func outputDim(info *ort.ModelInfo) (int, error) {
 		return 0, fmt.Errorf("output %q has shape %v, want [batch, dim] with a known dim", out.Name, out.Shape)
 	}
 	return int(out.Shape[1]), nil
+}
+
+// Placements tells where each node of the graph ran in a run that is recorded: the model is opened
+// once more for it.
+func (e *Encoder) Placements() ([]ort.Placement, error) {
+	inputs, err := e.session.Info.DummyInputs(2, 16)
+	if err != nil {
+		return nil, err
+	}
+	return ort.Placements(e.path, e.config, inputs)
 }
 
 // Close frees the session and the temporary files.

@@ -47,6 +47,9 @@ func (e *Encoder) verify(ctx context.Context) error {
 	kept := readVerdicts()
 	cosine, known := kept[key]
 	if !known || e.model.ID == "" {
+		if err := e.refuseFallback(); err != nil {
+			return err
+		}
 		reference := e.options
 		reference.Provider, reference.Precision, reference.ProviderOptions = "cpu", "fp32", nil
 		r, err := open(e.model, reference)
@@ -65,6 +68,18 @@ func (e *Encoder) verify(ctx context.Context) error {
 	}
 	if !(cosine >= minCosine) { // NaN fails
 		return &PrecisionError{e.Provider, e.Precision, cosine}
+	}
+	return nil
+}
+
+// refuseFallback fails where nodes that compute run on the CPU provider though another was asked for.
+func (e *Encoder) refuseFallback() error {
+	placed, err := e.Placements()
+	if err != nil {
+		return fmt.Errorf("find where nodes run: %w", err)
+	}
+	if fallen := ort.Fallback(placed, e.session.Provider); len(fallen) > 0 {
+		return fmt.Errorf("provider %s leaves %d of %d nodes to the CPU provider, first %q (%s)", e.Provider, len(fallen), len(placed), fallen[0].Node, fallen[0].Op)
 	}
 	return nil
 }

@@ -55,6 +55,9 @@ func (e *Encoder) prepare(p precision) (string, error) {
 	if err := pass.Lower(m, pass.LowerOptions{Target: forms[e.Provider].target, DType: p.dtype}); err != nil {
 		return "", err
 	}
+	if err := pass.Simplify(m); err != nil {
+		return "", err
+	}
 	return e.write(m)
 }
 

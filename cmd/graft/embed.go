@@ -71,7 +71,7 @@ func embed(ctx context.Context, o embedOptions, stdout, stderr io.Writer) error 
 		dim = o.dim
 	}
 	if o.prompt == "" && o.as != "" {
-		o.prompt = e.prompt("", evaluate.Role(o.as))
+		o.prompt = evaluate.Prompt(e.model.Modules.Prompts, "", evaluate.Role(o.as))
 	}
 	out, err := newOutputVectors(o.output, dim, stdout)
 	if err != nil {

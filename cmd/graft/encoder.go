@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"graft/convert"
-	"graft/evaluate"
 	"graft/runtime"
 	"graft/runtime/tokenizer"
 )
@@ -136,14 +135,3 @@ func pairs(list []string) (map[string]string, error) {
 
 // Close frees the model.
 func (e *encoder) Close() error { return errors.Join(e.Encoder.Close(), e.model.Close()) }
-
-// prompt is the text that the model wants before one of role in a task: the first of mteb's names
-// that the model has (mteb/models/abs_encoder.py, get_prompt_name), else nothing.
-func (e *encoder) prompt(task string, role evaluate.Role) string {
-	for _, name := range []string{task + "-" + string(role), task, "Retrieval-" + string(role), "Retrieval", string(role)} {
-		if p, ok := e.model.Modules.Prompts[name]; ok && name != "" {
-			return p
-		}
-	}
-	return ""
-}

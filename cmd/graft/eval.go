@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"graft/convert"
 	"graft/evaluate"
 	"graft/runtime"
+	"graft/runtime/ort"
 )
 
 // evalOptions are what eval is asked for.
@@ -29,6 +32,7 @@ type evalOptions struct {
 	min                         cli.StringSlice
 	memoryMB                    int64
 	quantType                   string
+	shard                       shard
 	json                        bool
 }
 
@@ -68,6 +72,7 @@ func (o *evalOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "evaluate-all", Destination: &o.all, Usage: "the reference's switch beside checkpoint_dir"},
 		&cli.IntFlag{Name: "max-documents", Destination: &o.run.MaxDocuments, Usage: "search only the first `N` documents; the results say so"},
 		&cli.Int64Flag{Name: "memory-budget", Value: 1024, Destination: &o.memoryMB, Usage: "`MB` that the search may hold beside the model"},
+		&cli.GenericFlag{Name: "shard", Value: &o.shard, Usage: "`I/N`: do part I of N; processes that share the output folder share the work, and the last one to end writes the results"},
 		&cli.BoolFlag{Name: "save-run", Destination: &o.run.SaveRun, Usage: "write the rankings as a TREC run too"},
 		&cli.BoolFlag{Name: "save-predictions", Destination: &o.run.SavePredictions, Usage: "write the rankings as mteb's predictions too"},
 		&cli.BoolFlag{Name: "overwrite", Destination: &o.run.Overwrite, Usage: "replace results that other settings gave"},
@@ -172,10 +177,11 @@ func (o *evalOptions) models() ([]pair, error) {
 
 // evalReport is what eval prints of one model.
 type evalReport struct {
-	Model     string       `json:"model"`
-	Provider  string       `json:"provider"`
-	Precision string       `json:"precision"`
-	Tasks     []taskReport `json:"tasks"`
+	Model     string         `json:"model"`
+	Provider  string         `json:"provider"`
+	Precision string         `json:"precision"`
+	Nodes     map[string]int `json:"nodes,omitempty"` // of the graph, by the provider that runs them
+	Tasks     []taskReport   `json:"tasks"`
 }
 
 type taskReport struct {
@@ -205,6 +211,10 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 	run := o.run
 	run.MemoryBudget = o.memoryMB << 20
 	run.Tool = "graft " + version
+	run.HubCache = convert.HubFromEnv(os.Getenv).CacheDir
+	if o.shard.of > 1 {
+		run.Shard, run.Shards = o.shard.index+1, o.shard.of
+	}
 	run.Model = modelMeta(queries, m.query)
 	run.Encoder = func(t evaluate.Task) (evaluate.Encoder, evaluate.EncoderSettings, error) {
 		e := o.taskEncoder(t, queries, documents)
@@ -225,10 +235,21 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 		return evalReport{}, nil, err
 	}
 	report := evalReport{Model: m.query, Provider: queries.Provider, Precision: queries.Precision}
+	if o.json {
+		placed, err := queries.Placements()
+		if err != nil {
+			return evalReport{}, nil, err
+		}
+		report.Nodes = ort.CountByProvider(placed)
+	}
 	if m.document != m.query {
 		report.Model += " + " + m.document
 	}
 	for _, out := range outcomes {
+		if out.Pending {
+			fmt.Fprintf(stderr, "graft: task %q: shard %v is done; the last shard to end writes the result\n", out.Task.Name, &o.shard)
+			continue
+		}
 		report.Tasks = append(report.Tasks, reportTask(out))
 	}
 	return report, outcomes, nil
@@ -252,22 +273,13 @@ func reportTask(out *evaluate.Outcome) taskReport {
 		r.Split = s.Split
 		for _, e := range s.Entries {
 			for _, name := range shownScores {
-				if v, ok := scoreOf(e, name); ok {
+				if v, ok := e.Score(name); ok {
 					r.Scores[name] = v
 				}
 			}
 		}
 	}
 	return r
-}
-
-func scoreOf(e evaluate.Entry, key string) (float64, bool) {
-	for _, s := range e.Scores {
-		if s.Key == key {
-			return s.Value, true
-		}
-	}
-	return 0, false
 }
 
 // scorer lets the evaluation use ONNX Runtime's matrix product.
@@ -325,9 +337,12 @@ func parseGates(list []string) ([]gate, error) {
 func checkGates(gates []gate, outcomes []*evaluate.Outcome) error {
 	for _, g := range gates {
 		for _, out := range outcomes {
+			if out.Pending {
+				continue
+			}
 			for _, s := range out.Result.Splits {
 				for _, e := range s.Entries {
-					v, ok := scoreOf(e, g.metric)
+					v, ok := e.Score(g.metric)
 					if !ok {
 						return usagef("eval: --min names the metric %q, which the results do not have", g.metric)
 					}
@@ -380,7 +395,7 @@ func (o *evalOptions) taskEncoder(t evaluate.Task, queries, documents *encoder) 
 		if given != nil {
 			e.prompt[role] = *given
 		} else {
-			e.prompt[role] = e.by[role].prompt(t.Name, role)
+			e.prompt[role] = evaluate.Prompt(e.by[role].model.Modules.Prompts, t.Name, role)
 		}
 		if e.length[role] == 0 {
 			e.length[role] = o.maxLength
