@@ -77,6 +77,11 @@ func Lower(m *graph.Model, o LowerOptions) error {
 	if _, err := removeDead(m); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}
+	if o.DType != graph.Float {
+		if err := narrowModel(m, o.DType); err != nil {
+			return fmt.Errorf("lower model to %v: %w", o.DType, err)
+		}
+	}
 	if err := downgrade(m, o.Opset); err != nil {
 		return fmt.Errorf("lower model: %w", err)
 	}

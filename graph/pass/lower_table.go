@@ -17,7 +17,7 @@ var lowerings = map[Target][]rule{
 	Portable: portable,
 	TensorRT: portable, // any operator outside ONNX splits its engine
 	CPU:      portable,
-	CUDA:     portable,
+	CUDA:     cuda,
 }
 
 var portable = []rule{
@@ -29,4 +29,15 @@ var portable = []rule{
 	{"RotaryEmbedding", 23, lowerRotary, "an operator from opset 23 on"},
 	{"Attention", 0, lowerAttention, "runtimes disagree on opset 23's: the alignment of causal masks (onnxruntime issue 29020), bool masks and grouped heads; " +
 		"and their masks of −inf or −3.4e38 are not safe in bfloat16"},
+}
+
+// cuda is what ONNX Runtime's CUDA provider has fused kernels for.
+var cuda = []rule{
+	{"Dropout", 0, lowerDropout, "nothing is dropped outside training"},
+	{"Transpose", 0, lowerTranspose, "a transposed weight is stored that way"},
+	{"LayerNormalization", 0, lowerSkipLayerNorm, "one kernel for the residual sum, the bias before it and the norm"},
+	{"RMSNormalization", 0, lowerSkipRMSNorm, "one kernel for the residual sum and the norm"},
+	{"Gelu", 0, lowerBiasGelu, "one kernel for the bias and GELU"},
+	{"RotaryEmbedding", 0, lowerRotary, "kernels of opset 23 came late"},
+	{"Attention", 0, lowerMultiHeadAttention, "memory-efficient kernels for lengths, with no mask in memory"},
 }
