@@ -65,10 +65,14 @@ func TestInteropExportedDirectories(t *testing.T) {
 	jobs := map[string][]job{}
 	names, hidden, text := map[string]string{}, map[string][][]float32{}, map[string][][]float32{}
 	for _, test := range []struct{ name, pooling string }{
-		{"bert", ""}, {"roberta", "cls"}, {"xlm-roberta", "mean"}, {"distilbert", "max"}, {"modernbert", "mean+cls"},
-		{"ernie", "weightedmean"}, {"llama", "last"}, {"qwen2", "mean_sqrt_len"}, {"qwen3", ""},
+		{"bert", ""}, {"roberta", "cls"}, {"xlm-roberta", "mean"}, {"distilbert", "max"}, {"modernbert", "cls+mean"},
+		{"ernie", "weightedmean"}, {"llama", "last"}, {"qwen2", "mean_sqrt_len"}, {"qwen3", ""}, {"minilm", ""},
 	} {
-		dir, _ := save(t, filepath.Join("../testdata/models", test.name), convert.OpenOptions{Pooling: test.pooling, MaxLength: 24}, convert.SaveOptions{Version: "test"})
+		from := filepath.Join("../testdata/models", test.name)
+		if test.name == "minilm" {
+			from = downloaded(t, test.name)
+		}
+		dir, _ := save(t, from, convert.OpenOptions{Pooling: test.pooling, MaxLength: 24}, convert.SaveOptions{Version: "test"})
 		names[dir] = test.name
 		hidden[dir], text[dir] = ours(t, dir)
 		for variable, list := range backends {

@@ -112,14 +112,11 @@ func widen(w io.Writer, t stored, dtype string) error {
 	return err
 }
 
-// storedData is a checkpoint's tensor as the data of a graph's. Where the file can be mapped, its
-// bytes are those of the file.
+// storedData is a checkpoint's tensor as the data of a graph's. Bytes are read into memory of their
+// own, not mapped: pages of a mapped file would count as the process's until the last weight.
 type storedData struct{ stored }
 
 func (d storedData) Bytes() ([]byte, error) {
-	if m, ok := d.stored.(interface{ Bytes() ([]byte, error) }); ok {
-		return m.Bytes()
-	}
 	return graph.Derived{Length: d.Size(), Write: func(w io.Writer) error {
 		_, err := d.WriteTo(w)
 		return err
