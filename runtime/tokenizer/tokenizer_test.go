@@ -66,10 +66,10 @@ func openReal(t testing.TB, name string, o Options) *Tokenizer {
 			return tok
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("missing: tokenizer.json of %s under $GRAFT_MODELS/tokenizers (make setup fetches it)", name)
+	if os.Getenv("CI") == "true" && (golden || name == "minilm") {
+		t.Fatalf("missing: tokenizer.json of %s under $GRAFT_MODELS/tokenizers (make golden fetches it)", name)
 	}
-	t.Skipf("missing: tokenizer.json of %s under $GRAFT_MODELS/tokenizers", name)
+	t.Skipf("missing: tokenizer.json of %s under $GRAFT_MODELS/tokenizers (make golden fetches it)", name)
 	return nil
 }
 
