@@ -159,7 +159,10 @@ func TestOpenMistakes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"no weights", []string{"neither", "pytorch_model.bin"}, func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "model.safetensors")) }},
+		{"no weights", []string{"neither", "pytorch_model.bin"}, func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, "model.safetensors"))
+			os.Remove(filepath.Join(dir, "pytorch_model.bin"))
+		}},
 		{"corrupt tokenizer", []string{"tokenizer.json"}, write("tokenizer.json", `{"model":`)},
 		{"tokenizer with too many ids", []string{"ids up to 512", "512 rows"}, func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, "tokenizer.json"), func(m map[string]any) {
