@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"graft/evaluate"
 	"graft/runtime"
 )
 
@@ -21,6 +22,7 @@ import (
 type benchOptions struct {
 	encoder         encoderOptions
 	texts           string
+	data            string
 	samples, stride int
 	maxLength       int
 	providers       cli.StringSlice
@@ -44,6 +46,7 @@ func benchCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "providers", Aliases: []string{"provider"}, Value: cli.NewStringSlice(runtime.Auto), Destination: &o.providers, Usage: "run each model on these providers"},
 			&cli.StringSliceFlag{Name: "precisions", Aliases: []string{"precision"}, Value: cli.NewStringSlice("fp32"), Destination: &o.precisions, Usage: "and in these precisions"},
 			&cli.StringFlag{Name: "texts", Destination: &o.texts, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines; .gz of either (default: a built-in sample)"},
+			&cli.StringFlag{Name: "data", Destination: &o.data, Usage: "take the documents of the data set in `DIR` instead"},
 			&cli.IntFlag{Name: "samples", Value: 1000, Destination: &o.samples, Usage: "use at most `N` texts"},
 			&cli.IntFlag{Name: "stride", Value: 1, Destination: &o.stride, Usage: "use every N-th text"},
 			&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.maxLength, Usage: "most tokens of a text (default: the model's)"},
@@ -83,16 +86,9 @@ func (o *benchOptions) answer(ctx context.Context, model string, in io.Reader, o
 }
 
 func (o *benchOptions) bench(ctx context.Context, models []string, stdout, stderr io.Writer) error {
-	list := runtime.SampleTexts()
-	if o.texts != "" {
-		all, err := allTexts(o.texts, o.samples*o.stride)
-		if err != nil {
-			return err
-		}
-		list = nil
-		for i := 0; i < len(all); i += o.stride {
-			list = append(list, all[i])
-		}
+	list, err := o.sample()
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "graft-bench-*")
 	if err != nil {
@@ -117,6 +113,46 @@ func (o *benchOptions) bench(ctx context.Context, models []string, stdout, stder
 	}
 	printBench(stdout, results, o.run)
 	return nil
+}
+
+// sample is every stride-th of the texts, at most samples of them.
+func (o *benchOptions) sample() ([]string, error) {
+	var all []string
+	var err error
+	switch most := o.samples * o.stride; {
+	case o.data != "":
+		all, err = documents(o.data, most)
+	case o.texts != "":
+		all, err = allTexts(o.texts, most)
+	default:
+		all = runtime.SampleTexts()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for i := 0; i < len(all) && len(list) < o.samples; i += o.stride {
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+// documents are the first n documents of a data set, as an evaluation encodes them.
+func documents(dir string, n int) ([]string, error) {
+	d, err := evaluate.OpenDataset(dir, "test")
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for doc, err := range d.Documents {
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, doc.EncoderText()); len(all) == n {
+			break
+		}
+	}
+	return all, nil
 }
 
 func writeTexts(path string, list []string) error {
