@@ -12,11 +12,12 @@ type rule struct {
 	why   string
 }
 
-// lowerings is the form of each operator per target; what is not named stays.
+// lowerings is the form of each operator per target; what is not named stays. The forms for
+// CUDA and for float16 on it follow onnxruntime's documentation of its kernels.
 var lowerings = map[Target][]rule{
 	Portable: portable,
 	TensorRT: portable, // any operator outside ONNX splits its engine
-	CPU:      portable,
+	CPU:      cpu,
 	CUDA:     cuda,
 }
 
@@ -29,6 +30,20 @@ var portable = []rule{
 	{"RotaryEmbedding", 23, lowerRotary, "an operator from opset 23 on"},
 	{"Attention", 0, lowerAttention, "runtimes disagree on opset 23's: the alignment of causal masks (onnxruntime issue 29020), bool masks and grouped heads; " +
 		"and their masks of −inf or −3.4e38 are not safe in bfloat16"},
+}
+
+// cpu differs from portable in attention alone. Measured on MiniLM, processor time of ONNX
+// Runtime 1.30 against plain operators in the same run: MultiHeadAttention takes 1.00 of it on
+// texts of 32 tokens, 0.92 on texts of 256. SkipLayerNormalization and BiasGelu take 0.98 to
+// 1.05, within the noise; the runtime finds the latter by itself.
+var cpu = []rule{
+	{"Dropout", 0, lowerDropout, "nothing is dropped outside training"},
+	{"Transpose", 0, lowerTranspose, "a transposed weight is stored that way"},
+	{"LayerNormalization", 17, lowerLayerNorm, "an operator from opset 17 on"},
+	{"Gelu", 20, lowerGelu, "an operator from opset 20 on"},
+	{"RMSNormalization", 23, lowerRMSNorm, "an operator from opset 23 on"},
+	{"RotaryEmbedding", 23, lowerRotary, "an operator from opset 23 on"},
+	{"Attention", 0, lowerMultiHeadAttention, "heads are split and merged inside the kernel"},
 }
 
 // cuda is what ONNX Runtime's CUDA provider has fused kernels for.

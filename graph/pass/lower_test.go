@@ -2,6 +2,7 @@ package pass_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -108,5 +109,61 @@ func TestLowerMistakes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want %q", c.o, err, c.want)
 		}
+	}
+}
+
+// TestLowerFused lowers to ONNX Runtime's own operators.
+func TestLowerFused(t *testing.T) {
+	causal := func(t *testing.T) *graph.Model {
+		c := checkpoint{}
+		b, x, mask, m := start(c)
+		q, k, v := linears(b, x)
+		keys := b.Cast(mask, graph.Bool)
+		a := b.Attention(q, k, v, graph.AttentionOptions{Heads: heads, Mask: b.Unsqueeze(keys, 1, 2), Causal: true, Scale: 0.3})
+		return finish(t, b, m, b.RMSNormGain(b.Add(a, x), b.Const(tensor("gain", 1, hidden)), 1e-6))
+	}
+	for _, c := range []struct {
+		name   string
+		build  func(*testing.T) *graph.Model
+		target pass.Target
+		want   map[string]int
+	}{
+		{"post-norm", bert, pass.CPU, map[string]int{"MultiHeadAttention": 2}},
+		{"post-norm", bert, pass.CUDA, map[string]int{"MultiHeadAttention": 2, "SkipLayerNormalization": 4, "BiasGelu": 2}},
+		{"pre-norm", preNorm, pass.CPU, nil}, // grouped queries
+		{"pre-norm", preNorm, pass.CUDA, map[string]int{"SkipSimplifiedLayerNormalization": 3}},
+		{"causal", causal, pass.CPU, map[string]int{"MultiHeadAttention": 1}},
+		{"causal", causal, pass.CUDA, map[string]int{"MultiHeadAttention": 1, "SkipSimplifiedLayerNormalization": 1}},
+	} {
+		for _, opset := range []int64{14, 17, 20} {
+			m := c.build(t)
+			want := run(t, lower(t, m, pass.LowerOptions{}), ort.OptimizeOff, inputs())
+			low := lower(t, m, pass.LowerOptions{Target: c.target, Opset: opset})
+			what := fmt.Sprintf("%s for %s, opset %d", c.name, c.target, opset)
+			for op, n := range c.want {
+				if got := census(low)[graph.Microsoft+"."+op]; got != n {
+					t.Errorf("%s: %d nodes of %s, want %d", what, got, op, n)
+				}
+			}
+			for _, level := range []ort.Level{ort.OptimizeOff, ort.OptimizeAll} {
+				agree(t, what, realRows(run(t, low, level, inputs())), realRows(want), 2e-5)
+			}
+			high, _ := raise(t, low)
+			if got, want := layerCensus(high), layerCensus(m); !maps.Equal(got, want) {
+				t.Errorf("%s: raised %v, want %v", what, got, want)
+			}
+		}
+	}
+}
+
+// realRows keeps of [2, 5, hidden] the tokens that inputs does not pad.
+func realRows(out arrays) arrays {
+	return arrays{"y": floats(out["y"].Data.([]float32)[:8*hidden], 8, hidden)}
+}
+
+// TestLowerTensorRT: any operator outside of ONNX would split the engine.
+func TestLowerTensorRT(t *testing.T) {
+	for _, build := range []func(*testing.T) *graph.Model{bert, preNorm} {
+		checkPlain(t, lower(t, build(t), pass.LowerOptions{Target: pass.TensorRT}), 17)
 	}
 }

@@ -73,11 +73,20 @@ func padding(b *graph.Builder, mask *graph.Value) *graph.Value {
 	return b.Op("Expand", []*graph.Value{b.Unsqueeze(b.Cast(mask, graph.Bool), 1, 2), shape})
 }
 
-// postNorm is two blocks of BERT.
-func postNorm(t *testing.T) *graph.Model {
+// postNorm is two blocks of BERT, with a mask that ONNX Runtime's Attention takes.
+func postNorm(t *testing.T) *graph.Model { return bertBlocks(t, padding) }
+
+// bert is the same with the mask that architectures build, [batch, 1, 1, seq].
+func bert(t *testing.T) *graph.Model {
+	return bertBlocks(t, func(b *graph.Builder, mask *graph.Value) *graph.Value {
+		return b.Unsqueeze(b.Cast(mask, graph.Bool), 1, 2)
+	})
+}
+
+func bertBlocks(t *testing.T, makeMask func(*graph.Builder, *graph.Value) *graph.Value) *graph.Model {
 	c := checkpoint{}
 	b, x, mask, m := start(c)
-	see := padding(b, mask)
+	see := makeMask(b, mask)
 	for i := range 2 {
 		l := b.Scope("encoder.layer.%d", i)
 		for _, name := range []string{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"} {
