@@ -42,7 +42,7 @@ func (c *gemma3Config) local(layer int) bool {
 
 // mask is a layer's. Models that look both ways keep their window, half of it on each side.
 func (c *gemma3Config) mask(in Inputs, layer int) *graph.Value {
-	if c.BothWays || in.Bidirectional {
+	if c.BothWays || c.bidirectional(in) {
 		if c.local(layer) && c.SlidingWindow > 0 {
 			return in.Mask.Window(c.SlidingWindow / 2)
 		}

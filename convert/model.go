@@ -8,6 +8,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -287,6 +288,11 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	if m.Sizes.Types > 1 {
 		in.TokenTypes = b.Input("token_type_ids", tokens)
 	}
+	if o.Bidirectional {
+		if m.Config, err = withKey(m.Config, "is_causal", false); err != nil {
+			return err
+		}
+	}
 	in.Mask, in.Positions = newMasks(b, attention), positions(b, attention)
 
 	root := b
@@ -314,6 +320,18 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		m.Warnings = append(m.Warnings, "no modules.json says how tokens are pooled: their mean is taken")
 	}
 	return nil
+}
+
+// withKey sets a key of a JSON object, so that a config keeps telling the truth.
+func withKey(raw json.RawMessage, key string, value any) (json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	object := map[string]any{}
+	if err := d.Decode(&object); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	object[key] = value
+	return json.MarshalIndent(object, "", "  ")
 }
 
 // addDense puts the tensors of Dense modules beside the transformer's, under their folders' names.

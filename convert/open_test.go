@@ -159,7 +159,7 @@ func TestOpenMistakes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"no weights", []string{"neither", "pytorch_model.bin"}, func(t *testing.T, dir string) {
+		{"no weights", []string{"no weights", "pytorch_model.bin"}, func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, "model.safetensors"))
 			os.Remove(filepath.Join(dir, "pytorch_model.bin"))
 		}},

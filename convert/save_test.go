@@ -292,6 +292,54 @@ func TestSaveMistakes(t *testing.T) {
 	}
 }
 
+// countdown is a context that ends when it was asked a number of times.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Wherever saving is interrupted, what was there stays and nothing else is left.
+func TestSaveInterrupted(t *testing.T) {
+	m, err := convert.Open("../testdata/models/bert", convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "out")
+	if _, err := convert.Save(context.Background(), dir, m, convert.SaveOptions{Version: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	for ; ; stops++ {
+		_, err := convert.Save(&countdown{context.Background(), stops}, dir, m, convert.SaveOptions{Overwrite: true, Version: "second"})
+		raw, readErr := os.ReadFile(filepath.Join(dir, "graft.json"))
+		entries, _ := os.ReadDir(parent)
+		if readErr != nil || len(entries) != 1 {
+			t.Fatalf("stopped at %d: %v left, graft.json %v", stops, entries, readErr)
+		}
+		if second := strings.Contains(string(raw), `"second"`); second != (err == nil) {
+			t.Fatalf("stopped at %d: error %v, but graft.json is %s", stops, err, raw)
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped at %d: %v", stops, err)
+		}
+	}
+	if stops < 10 {
+		t.Errorf("only %d places to stop at", stops)
+	}
+}
+
 // A directory may be replaced by a model that was read from it.
 func TestSaveOverItself(t *testing.T) {
 	dir := copyModel(t, "bert")
@@ -308,4 +356,18 @@ func TestSaveOverItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
+}
+
+// A decoder that was opened to look both ways still does when its directory is opened again.
+func TestSaveBidirectional(t *testing.T) {
+	e := readExpected(t, "../testdata/models/mistral")
+	dir, _ := save(t, e.dir, convert.OpenOptions{Bidirectional: true}, convert.SaveOptions{})
+	b := e.batch(t, "right")
+	want := b.real(e.floats(t, "bidir.last_hidden_state"))
+	for name, s := range map[string]*ort.Session{
+		"checkpoint": session(t, lowered(t, dir, convert.OpenOptions{}, pass.LowerOptions{})),
+		"onnx":       openFile(t, filepath.Join(dir, "onnx", "model.onnx")),
+	} {
+		e.near(t, name, b.real(run(t, s, b)["last_hidden_state"]), want)
+	}
 }

@@ -54,6 +54,8 @@ func openSource(dir string) (*source, error) {
 			for _, t := range p.Tensors {
 				err = errors.Join(err, s.add(t.Name, t.DType, t.Shape, t))
 			}
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("no weights: the directory has none of %q: %w", checkpointFiles, fs.ErrNotExist)
 		}
 	}
 	if err != nil {
