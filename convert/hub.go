@@ -27,7 +27,7 @@ type Hub struct {
 	Offline  bool
 	Client   *http.Client                         // nil: http.DefaultClient
 	Progress func(file string, done, total int64) // called as files arrive; total is -1 where it is not known
-	ONNX     bool                                 // fetch onnx/model.onnx too where there is a checkpoint
+	Extra    []string                             // further files to fetch, by name; the first is needed, the others where they are there
 }
 
 // HubFromEnv is the hub as the variables of the Hugging Face libraries set it up: HF_ENDPOINT,
@@ -108,6 +108,9 @@ func (c *hubRepo) cached(rev string) string {
 	if !commit.MatchString(sha) || !exists(filepath.Join(dir, "config.json")) {
 		return ""
 	}
+	if len(c.Extra) > 0 && !exists(filepath.Join(dir, filepath.FromSlash(c.Extra[0]))) {
+		return ""
+	}
 	if exists(filepath.Join(dir, "onnx", "model.onnx")) || exists(filepath.Join(dir, "model.onnx")) {
 		return dir
 	}
@@ -161,6 +164,9 @@ func (c *hubRepo) download(rev string) (string, error) {
 	if len(files) == 0 {
 		return "", errors.New("the repository holds no model")
 	}
+	if len(c.Extra) > 0 && !slices.Contains(files, c.Extra[0]) {
+		return "", fmt.Errorf("the repository has no file %s", c.Extra[0])
+	}
 	snapshot := filepath.Join(c.dir, "snapshots", info.SHA)
 	for _, name := range files {
 		if err := c.file(snapshot, info.SHA, name); err != nil {
@@ -197,8 +203,10 @@ func (c *hubRepo) wanted(names []string) []string {
 			break
 		}
 	}
-	if c.ONNX {
-		files = append(files, matching(onnxModelFile)...)
+	for _, name := range c.Extra {
+		if slices.Contains(names, name) && !slices.Contains(files, name) {
+			files = append(files, name)
+		}
 	}
 	return files
 }

@@ -142,6 +142,38 @@ func TestHubFetchesAndCaches(t *testing.T) {
 	}
 }
 
+// A variant is fetched when it is asked for, into the snapshot that is there.
+func TestHubVariant(t *testing.T) {
+	server := newHub(t)
+	server.dir, _ = save(t, "../testdata/models/bert", convert.OpenOptions{}, convert.SaveOptions{})
+	m, err := convert.Open(server.dir, convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := convert.Save(context.Background(), server.dir, m, convert.SaveOptions{Variant: "o2"}); err != nil {
+		t.Fatal(err)
+	}
+	client := server.client(t)
+	dir, err := client.Fetch(context.Background(), "org/tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := convert.Variants(dir); len(got) > 0 {
+		t.Errorf("variants %q were fetched without being asked for", got)
+	}
+	v, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client, Variant: "o2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Dir != dir || v.File != filepath.Join(dir, "onnx", "model_o2.onnx") {
+		t.Errorf("Dir %q, File %q", v.Dir, v.File)
+	}
+	if _, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client, Variant: "int8"}); err == nil || !strings.Contains(err.Error(), "model_int8.onnx") {
+		t.Errorf("a variant that is not there: %v", err)
+	}
+}
+
 func TestHubResumes(t *testing.T) {
 	server := newHub(t)
 	server.cut = 70_000

@@ -87,7 +87,12 @@ func open(path string, o OpenOptions) (*Model, error) {
 		if o.Hub == nil {
 			o.Hub = HubFromEnv(os.Getenv)
 		}
-		dir, err := o.Hub.Fetch(context.Background(), name)
+		hub := *o.Hub
+		if o.Variant != "" {
+			file := "onnx/model_" + o.Variant + ".onnx"
+			hub.Extra = []string{file, file + "_data", file + ".data"}
+		}
+		dir, err := hub.Fetch(context.Background(), name)
 		if err != nil {
 			return nil, err
 		}
