@@ -170,6 +170,9 @@ func lowered(t *testing.T, dir string, o convert.OpenOptions, l pass.LowerOption
 	if err := pass.Lower(g, l); err != nil {
 		t.Fatal(err)
 	}
+	if err := pass.Simplify(g); err != nil {
+		t.Fatal(err)
+	}
 	var file bytes.Buffer
 	if err := onnx.Encode(&file, g); err != nil {
 		t.Fatal(err)

@@ -48,10 +48,33 @@ func openONNX(dir, file string, o OpenOptions) (*Model, error) {
 	if err := m.nameOutputs(o); err != nil {
 		return nil, err
 	}
-	if s := m.Graph.Graph.Output("sentence_embedding").Shape(); len(s) == 2 && s[1].Known() {
+	m.measure()
+	return m, m.checkTokenizer()
+}
+
+// measure takes from the graph what nothing else has said: sizes of the outputs, the longest text.
+func (m *Model) measure() {
+	g := m.Graph.Graph
+	if s := g.Output("sentence_embedding").Shape(); len(s) == 2 && s[1].Known() {
 		m.Dim = int(s[1].Size)
 	}
-	return m, m.checkTokenizer()
+	if v := g.Output("last_hidden_state"); v != nil && m.Sizes.Hidden == 0 {
+		if s := v.Shape(); len(s) == 3 && s[2].Known() {
+			m.Sizes.Hidden = int(s[2].Size)
+		}
+	}
+	if m.Modules.MaxLength > 0 {
+		return
+	}
+	for _, v := range g.Initializers {
+		if strings.Contains(v.Name, "position_embeddings") && len(v.Init.Shape) == 2 {
+			rows := int(v.Init.Shape[0])
+			if n := rows - 2; n > 0 && n&(n-1) == 0 {
+				rows = n // RoBERTa's table begins with two rows that no text uses
+			}
+			m.Modules.MaxLength = rows
+		}
+	}
 }
 
 // nameInputs gives the inputs our names and takes position_ids from the mask.

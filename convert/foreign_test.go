@@ -73,6 +73,9 @@ func TestForeign(t *testing.T) {
 			if (len(m.Warnings) > 0) != test.warns {
 				t.Errorf("warnings %q", m.Warnings)
 			}
+			if m.Modules.MaxLength != 64 || m.Sizes.Hidden != 32 {
+				t.Errorf("longest text %d, hidden size %d", m.Modules.MaxLength, m.Sizes.Hidden)
+			}
 			if m.File != "" || m.Dim != 32 || m.Tokenizer == "" {
 				t.Errorf("File %q, Dim %d, Tokenizer %q", m.File, m.Dim, m.Tokenizer)
 			}

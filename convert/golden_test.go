@@ -84,6 +84,9 @@ func TestGoldenForeignEncoders(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer m.Close()
+			if m.Modules.MaxLength != 512 {
+				t.Errorf("longest text: %d tokens", m.Modules.MaxLength)
+			}
 			for i, v := range vectors(t, m) {
 				var sum float64
 				for _, x := range v {

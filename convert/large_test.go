@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 // A decoder of 6 GB is exported in less than 1.5 GB of memory. Its weights are the zeros of a
-// sparse file.
+// sparse file but for the first of each, so that no two are equal.
 func TestGoldenLargeExport(t *testing.T) {
 	dir := t.TempDir()
 	size := largeCheckpoint(t, dir)
@@ -51,12 +52,14 @@ func largeCheckpoint(t *testing.T, dir string) int64 {
 	config := fmt.Sprintf(`{"model_type":"llama","hidden_size":%d,"intermediate_size":%d,"num_hidden_layers":%d,"num_attention_heads":32,"vocab_size":%d}`,
 		hidden, inner, layers, vocab)
 	header, offset := map[string]any{}, int64(0)
+	var starts []int64
 	add := func(name string, shape ...int64) {
 		n := int64(4)
 		for _, d := range shape {
 			n *= d
 		}
 		header[name] = map[string]any{"dtype": "F32", "shape": shape, "data_offsets": []int64{offset, offset + n}}
+		starts = append(starts, offset)
 		offset += n
 	}
 	add("embed_tokens.weight", vocab, hidden)
@@ -83,6 +86,16 @@ func largeCheckpoint(t *testing.T, dir string) int64 {
 	}
 	if err := os.Truncate(path, int64(len(start))+offset); err != nil {
 		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i, at := range starts {
+		if _, err := f.WriteAt(binary.LittleEndian.AppendUint32(nil, math.Float32bits(float32(i+1))), int64(len(start))+at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o666); err != nil {
 		t.Fatal(err)

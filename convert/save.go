@@ -36,6 +36,10 @@ type SaveOptions struct {
 // sentence-transformers reads, onnx/model.onnx and graft.json.
 func Save(ctx context.Context, dir string, m *Model, o SaveOptions) (warnings []string, err error) {
 	s := &saver{ctx: ctx, model: m, SaveOptions: o}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("write model: %w", err)
+	}
 	if o.Variant != "" {
 		err = s.addVariant(dir)
 	} else {
@@ -153,6 +157,9 @@ func (s *saver) onnxModel() error {
 	m := s.model.Graph.Clone()
 	if !s.Lowered {
 		if err := pass.Lower(m, s.LowerOptions); err != nil {
+			return err
+		}
+		if err := pass.Simplify(m); err != nil {
 			return err
 		}
 	}
@@ -320,6 +327,9 @@ func (s *saver) dense() error {
 			return err
 		}
 		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
 			if err := s.link(filepath.Join(s.model.Dir, d.Dir, e.Name()), filepath.Join(d.Dir, e.Name())); err != nil {
 				return err
 			}
