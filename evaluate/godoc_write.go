@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ type godocQuery struct {
 // replaced only if overwrite is set.
 func MakeGodoc(ctx context.Context, dir string, overwrite bool) (*Godoc, error) {
 	if _, err := os.Stat(dir); err == nil && !overwrite {
-		return nil, fmt.Errorf("make godoc: %q exists", dir)
+		return nil, fmt.Errorf("make godoc: %q: %w", dir, fs.ErrExist)
 	}
 	goroot, err := GoRoot(ctx)
 	if err != nil {

@@ -46,6 +46,9 @@ func (j *job) settingsPath() string {
 	return filepath.Join(j.folder("runs"), j.task.Name+".graft_settings.json")
 }
 
+// ErrOtherSettings says that a result is there that Options.Overwrite does not allow to replace.
+var ErrOtherSettings = errors.New("the result exists and was made with other settings or data")
+
 // finished returns the result on disk if the same settings and data gave it. A result of
 // other settings is an error, or is removed where it may be overwritten.
 func (j *job) finished() (*Outcome, error) {
@@ -67,7 +70,7 @@ func (j *job) finished() (*Outcome, error) {
 		}
 	}
 	if !j.Overwrite {
-		return nil, fmt.Errorf("%q exists and was made with other settings or data", path)
+		return nil, fmt.Errorf("%q: %w", path, ErrOtherSettings)
 	}
 	return nil, os.Remove(path)
 }
