@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // config is what tokenizer_config.json and special_tokens_map.json say that
@@ -56,7 +57,11 @@ func readConfig(f Files, o Options) (config, error) {
 		}
 	}
 	if o.PadToken != "" {
-		c.tokens["pad"] = o.PadToken
+		token := o.PadToken
+		if role, ok := strings.CutSuffix(token, "_token"); ok && c.tokens[role] != "" {
+			token = c.tokens[role]
+		}
+		c.tokens["pad"] = token
 	}
 	for _, side := range []struct {
 		name     string

@@ -38,7 +38,7 @@ type Files struct {
 
 // Options override what the files say. The zero value overrides nothing.
 type Options struct {
-	PadToken       string
+	PadToken       string // a token, or the role of one: unk_token, eos_token, …
 	PaddingSide    Side
 	TruncationSide Side
 	// AddBOSToken and AddEOSToken, when one is set, replace the file's template
