@@ -45,15 +45,15 @@ type BenchOptions struct {
 
 // BenchResult is what was measured of one contender.
 type BenchResult struct {
-	Name        string
-	Note        string    // what the contender says of itself, such as the provider that ran
-	LoadSeconds float64   // from its start to being ready, by its own clock
-	Rates       []float64 // docs a second, one per round
-	TokenRates  []float64 // real tokens a second, one per round
-	Latencies   []float64 // seconds, ascending
-	PeakBytes   int64     // resident memory at its highest; 0 where the system does not tell
-	FileBytes   int64
-	Cosine      float64 // lowest over the texts, to the first contender; NaN where not asked for
+	Name        string    `json:"name"`
+	Note        string    `json:"note"`                // what the contender says of itself, such as the provider that ran
+	LoadSeconds float64   `json:"load_seconds"`        // from its start to being ready, by its own clock
+	Rates       []float64 `json:"docs_per_second"`     // docs a second, one per round
+	TokenRates  []float64 `json:"tokens_per_second"`   // real tokens a second, one per round
+	Latencies   []float64 `json:"latencies,omitempty"` // seconds, ascending
+	PeakBytes   int64     `json:"peak_bytes"`          // resident memory at its highest; 0 where the system does not tell
+	FileBytes   int64     `json:"file_bytes"`
+	Cosine      Number    `json:"min_cosine,omitempty"` // lowest over the texts, to the first contender; 0 where not asked for
 }
 
 type reply struct {
@@ -165,7 +165,7 @@ func compareVectors(processes []*process, results []BenchResult) error {
 		dim := len(first) / p.docs
 		results[i].Cosine = 1
 		for d := 0; d < len(first); d += dim {
-			if c := Cosine(first[d:d+dim], vectors[d:d+dim]); !(c >= results[i].Cosine) {
+			if c := Number(Cosine(first[d:d+dim], vectors[d:d+dim])); !(c >= results[i].Cosine) {
 				results[i].Cosine = c
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -136,26 +137,41 @@ func (e *Encoder) encode(ctx context.Context, texts []string, o EncodeOptions, o
 	return group.Wait()
 }
 
-// runWindow runs the batches of w and puts each vector in its text's row.
+// runWindow runs the batches of w, as many at once as there are slots, and puts each vector in its
+// text's row.
 func (e *Encoder) runWindow(ctx context.Context, w window, out *Vectors, progress func(n int)) error {
 	lengths := make([]int, len(w.rows))
 	for i, r := range w.rows {
 		lengths[i] = len(r.IDs)
 	}
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(cap(e.slots))
+	var mu sync.Mutex
 	for _, b := range plan(lengths, e.options.BatchSize, e.options.BatchTokens, padMultiple) {
-		rows := make([]tokenizer.Encoding, len(b.texts))
-		for i, t := range b.texts {
-			rows[i] = w.rows[t]
+		if running.Err() != nil {
+			break
 		}
-		err := e.run(ctx, rows, b.length, tokenizer.Right, func(vectors []float32) {
+		group.Go(func() error {
+			rows := make([]tokenizer.Encoding, len(b.texts))
 			for i, t := range b.texts {
-				copy(out.Row(w.first+t), vectors[i*e.Dim:(i+1)*e.Dim])
+				rows[i] = w.rows[t]
 			}
+			err := e.run(running, rows, b.length, tokenizer.Right, func(vectors []float32) {
+				for i, t := range b.texts {
+					copy(out.Row(w.first+t), vectors[i*e.Dim:(i+1)*e.Dim])
+				}
+			})
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			progress(len(b.texts))
+			return nil
 		})
-		if err != nil {
-			return err
-		}
-		progress(len(b.texts))
 	}
-	return nil
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // the batches that were left out
 }

@@ -7,6 +7,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -36,6 +37,7 @@ type Options struct {
 	Threads         int               // 0: one per core
 	BatchTokens     int               // padded tokens of a batch; 0: DefaultBatchTokens
 	BatchSize       int               // most texts in a batch; 0: no limit
+	Runs            int               // batches that run at once, each on Threads threads; 0: 1
 	Optimization    ort.Level         // of the graph by ONNX Runtime; "" is all
 	Log             func(format string, args ...any)
 }
@@ -73,7 +75,7 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 		o.Precision = "fp32"
 	}
 	if m.Tokenizer == nil {
-		return nil, ErrNoTokenizer
+		return nil, fmt.Errorf("open encoder: %w", ErrNoTokenizer)
 	}
 	if o.Provider == "" || o.Provider == Auto {
 		name, reason := choose(m.Graph, o.Precision)
@@ -95,11 +97,11 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 func open(m Model, o Options) (*Encoder, error) {
 	f, ok := forms[o.Provider]
 	if !ok {
-		return nil, fmt.Errorf("open encoder: unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))
+		return nil, &OptionError{fmt.Sprintf("unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))}
 	}
 	p, ok := f.precisions[o.Precision]
 	if !ok {
-		return nil, fmt.Errorf("open encoder: provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))
+		return nil, &OptionError{fmt.Sprintf("provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))}
 	}
 	e := &Encoder{Provider: o.Provider, Precision: o.Precision, model: m, options: o}
 	var err error
@@ -116,7 +118,7 @@ func open(m Model, o Options) (*Encoder, error) {
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
 	if e.Dim, err = outputDim(e.session.Info); err == nil {
-		err = e.addSlots(1)
+		err = e.addSlots(max(o.Runs, 1))
 	}
 	if err != nil {
 		e.Close()
@@ -124,6 +126,11 @@ func open(m Model, o Options) (*Encoder, error) {
 	}
 	return e, nil
 }
+
+// OptionError says that Options name a provider or a precision that does not exist.
+type OptionError struct{ what string }
+
+func (e *OptionError) Error() string { return "open encoder: " + e.what }
 
 // names lists a table's keys.
 func names[V any](table map[string]V) string {
@@ -139,7 +146,7 @@ const (
 )
 
 // ErrNoTokenizer is returned for a model that has no tokenizer beside it.
-var ErrNoTokenizer = fmt.Errorf("open encoder: the model has no tokenizer")
+var ErrNoTokenizer = errors.New("the model has no tokenizer")
 
 // outputDim is the size of a vector, which the graph states.
 func outputDim(info *ort.ModelInfo) (int, error) {

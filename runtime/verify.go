@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,12 +12,23 @@ import (
 	"graft/runtime/tokenizer"
 )
 
+// Number is a figure that JSON may not have: NaN and infinities are null there.
+type Number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if n-n != 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
 // Difference says how far two sets of vectors of the same texts are apart.
 type Difference struct {
-	MaxAbs     float64 `json:"max_abs"`     // largest difference of a feature
-	MinCosine  float64 `json:"min_cosine"`  // of a text
-	MeanCosine float64 `json:"mean_cosine"` // over the texts
-	WorstText  int     `json:"worst_text"`  // index of the text with the smallest cosine
+	MaxAbs     Number `json:"max_abs"`     // largest difference of a feature
+	MinCosine  Number `json:"min_cosine"`  // of a text
+	MeanCosine Number `json:"mean_cosine"` // over the texts
+	WorstText  int    `json:"worst_text"`  // index of the text with the smallest cosine
 }
 
 // Verification is what Verify finds.
@@ -25,7 +37,7 @@ type Verification struct {
 	AB    Difference `json:"difference"` // of B to A
 	// Neighbours is the mean share of a text's ten nearest other texts by A that are among the ten
 	// nearest by B too: what retrieval feels of the difference. NaN for fewer than three texts.
-	Neighbours float64       `json:"neighbours"`
+	Neighbours Number        `json:"neighbours"`
 	A, B       Steadiness    `json:"-"`
 	Checks     []CheckResult `json:"checks"`
 }
@@ -66,7 +78,7 @@ func Verify(ctx context.Context, a, b *Encoder, texts []string, o EncodeOptions)
 	if va.Dim != vb.Dim {
 		return nil, fmt.Errorf("verify: vectors of %d and of %d features cannot be compared", va.Dim, vb.Dim)
 	}
-	v := &Verification{Texts: len(texts), AB: va.difference(vb), Neighbours: neighbours(va, vb)}
+	v := &Verification{Texts: len(texts), AB: va.difference(vb), Neighbours: Number(neighbours(va, vb))}
 	if v.A, err = a.steadiness(ctx, va, texts, o); err != nil {
 		return nil, err
 	}
@@ -89,12 +101,12 @@ func (v *Vectors) difference(w *Vectors) Difference {
 	for i := range v.Rows {
 		x, y := v.Row(i), w.Row(i)
 		for j := range x {
-			if a := math.Abs(float64(x[j]) - float64(y[j])); !(a <= d.MaxAbs) {
+			if a := Number(math.Abs(float64(x[j]) - float64(y[j]))); !(a <= d.MaxAbs) {
 				d.MaxAbs = a
 			}
 		}
-		c := Cosine(x, y)
-		d.MeanCosine += c / float64(v.Rows)
+		c := Number(Cosine(x, y))
+		d.MeanCosine += c / Number(v.Rows)
 		if !(c >= d.MinCosine) {
 			d.MinCosine, d.WorstText = c, i
 		}
