@@ -195,6 +195,10 @@ func (l *commandLine) readConfig() error {
 		}
 		parts := make([]string, len(values))
 		for i, v := range values {
+			switch v.(type) {
+			case map[string]any, []any, nil:
+				return usagef("read config %q: key %q: want a value or a list of values", l.config, k)
+			}
 			parts[i] = fmt.Sprint(v)
 		}
 		l.add(name, strings.Join(parts, ","), true)

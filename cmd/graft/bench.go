@@ -64,6 +64,11 @@ func benchCommand() *cli.Command {
 			if c.NArg() == 0 {
 				return usagef("bench needs at least one MODEL")
 			}
+			for flag, n := range map[string]int{"repeat": o.run.Repeat, "samples": o.samples, "stride": o.stride} {
+				if n < 1 {
+					return usagef("bench: --%s %d, want at least 1", flag, n)
+				}
+			}
 			return o.bench(c.Context, c.Args().Slice(), c.App.Writer, c.App.ErrWriter)
 		},
 	}
@@ -73,7 +78,7 @@ func benchCommand() *cli.Command {
 func (o *benchOptions) answer(ctx context.Context, model string, in io.Reader, out, stderr io.Writer) error {
 	start := time.Now()
 	o.encoder.run.Provider, o.encoder.run.Precision = o.providers.Value()[0], o.precisions.Value()[0]
-	list, err := allTexts(o.texts, 0)
+	list, err := allTexts(ctx, o.texts, 0)
 	if err != nil {
 		return err
 	}
@@ -86,7 +91,7 @@ func (o *benchOptions) answer(ctx context.Context, model string, in io.Reader, o
 }
 
 func (o *benchOptions) bench(ctx context.Context, models []string, stdout, stderr io.Writer) error {
-	list, err := o.sample()
+	list, err := o.sample(ctx)
 	if err != nil {
 		return err
 	}
@@ -116,14 +121,14 @@ func (o *benchOptions) bench(ctx context.Context, models []string, stdout, stder
 }
 
 // sample is every stride-th of the texts, at most samples of them.
-func (o *benchOptions) sample() ([]string, error) {
+func (o *benchOptions) sample(ctx context.Context) ([]string, error) {
 	var all []string
 	var err error
 	switch most := o.samples * o.stride; {
 	case o.data != "":
 		all, err = documents(o.data, most)
 	case o.texts != "":
-		all, err = allTexts(o.texts, most)
+		all, err = allTexts(ctx, o.texts, most)
 	default:
 		all = runtime.SampleTexts()
 	}
@@ -182,7 +187,7 @@ func (o *benchOptions) contenders(models []string, file string) ([]runtime.Conte
 			for _, precision := range o.precisions.Value() {
 				path, variant, p, q := splitModel(m, provider, precision)
 				args := []string{self, "bench", "--serve", "--provider=" + p, "--precision=" + q, "--texts=" + file,
-					fmt.Sprintf("--max-length=%d", o.maxLength), fmt.Sprintf("--threads=%d", o.encoder.run.Threads),
+					fmt.Sprintf("--max-length=%d", o.maxLength), fmt.Sprintf("--runs=%d", o.encoder.run.Runs), fmt.Sprintf("--threads=%d", o.encoder.run.Threads),
 					fmt.Sprintf("--batch-tokens=%d", o.encoder.run.BatchTokens), fmt.Sprintf("--batch-size=%d", o.encoder.run.BatchSize)}
 				for flag, value := range map[string]string{"variant": variant, "tokenizer": o.encoder.open.Tokenizer, "pooling": o.encoder.open.Pooling} {
 					if value != "" {

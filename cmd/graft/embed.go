@@ -21,6 +21,7 @@ type embedOptions struct {
 	maxLength     int
 	dim           int
 	shard         shard
+	json          bool
 }
 
 func embedCommand() *cli.Command {
@@ -36,6 +37,7 @@ func embedCommand() *cli.Command {
 			&cli.IntFlag{Name: "dim", Destination: &o.dim, Usage: "keep the first `N` features and normalize again (Matryoshka models)"},
 			&cli.GenericFlag{Name: "shard", Value: &o.shard, Usage: "`I/N`: embed every N-th text, beginning with text I (from 1)"},
 			&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
+			jsonFlag(&o.json),
 		),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
@@ -54,6 +56,9 @@ const embedChunk = 8192
 func embed(ctx context.Context, o embedOptions, stdout, stderr io.Writer) error {
 	if err := checkVectorOutput(o.output); err != nil {
 		return err
+	}
+	if o.json && o.output == "-" {
+		return withHint(usagef("embed: standard output cannot take both the vectors and --json's object"), "name a file for the vectors with --output")
 	}
 	if o.as != "" && o.as != string(evaluate.QueryRole) && o.as != string(evaluate.DocumentRole) {
 		return usagef("embed: --as %q is neither query nor document", o.as)
@@ -77,17 +82,21 @@ func embed(ctx context.Context, o embedOptions, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	if err := embedAll(ctx, e, o, dim, out, newProgress(stderr, "texts")); err != nil {
+	n, err := embedAll(ctx, e, o, dim, out, newProgress(stderr, "texts"))
+	if err != nil {
 		out.abandon()
 		return err
 	}
-	return out.finish()
+	if err := out.finish(); err != nil || !o.json {
+		return err
+	}
+	return printJSON(stdout, map[string]any{"output": o.output, "texts": n, "dim": dim, "provider": e.Provider, "precision": e.Precision})
 }
 
-func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *outputVectors, p *progress) error {
+// embedAll embeds the texts of the input and returns how many there were.
+func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *outputVectors, p *progress) (done int, err error) {
 	defer p.done()
 	var chunk []string
-	done := 0
 	flush := func() error {
 		v, err := e.Encode(ctx, chunk, runtime.EncodeOptions{Prompt: o.prompt, MaxLength: o.maxLength, Progress: func(n, _ int) {
 			p.update("embedding", done+n, 0)
@@ -105,26 +114,28 @@ func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *out
 		return nil
 	}
 	n := 0
-	for text, err := range texts(o.input) {
+	for text, err := range texts(ctx, o.input) {
 		if err != nil {
-			return err
+			return done, err
 		}
 		if n++; !o.shard.has(n - 1) {
 			continue
 		}
 		if chunk = append(chunk, text); len(chunk) == embedChunk {
 			if err := flush(); err != nil {
-				return err
+				return done, err
 			}
 		}
 	}
 	if len(chunk) > 0 {
-		return flush()
+		if err := flush(); err != nil {
+			return done, err
+		}
 	}
-	if done == 0 {
-		return fmt.Errorf("read texts: %s: no texts", o.input)
+	if n == 0 {
+		return done, fmt.Errorf("read texts: %s: no texts", o.input)
 	}
-	return nil
+	return done, nil
 }
 
 // cut is v's first dim features; shorter than v, they are normalized to length 1 again.

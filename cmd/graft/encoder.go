@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -30,6 +31,7 @@ func (o *encoderOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "precision", Value: "fp32", Destination: &o.run.Precision, Usage: "fp32, bf16 or fp16, as far as the provider has it"},
 		&cli.StringSliceFlag{Name: "provider-option", Destination: &o.options, Usage: "`NAME=VALUE` passed to the provider under ONNX Runtime's name, such as device_id=1"},
 		&cli.IntFlag{Name: "threads", Destination: &o.run.Threads, Usage: "threads of one operator (default: one per core)"},
+		&cli.IntFlag{Name: "runs", Value: 1, Destination: &o.run.Runs, Usage: "batches that run at once, each on --threads threads"},
 		&cli.IntFlag{Name: "batch-tokens", Value: runtime.DefaultBatchTokens, Destination: &o.run.BatchTokens, Usage: "most tokens in a batch, padding included"},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"eval-batch-size"}, Destination: &o.run.BatchSize, Usage: "most texts in a batch (default: as many as --batch-tokens allows)"},
 		&cli.StringFlag{Name: "variant", Destination: &o.open.Variant, Usage: "run onnx/model_`NAME`.onnx of the model directory"},
@@ -48,6 +50,16 @@ func poolingNames() string {
 		names = append(names, p.Flag)
 	}
 	return strings.Join(names, ", ")
+}
+
+// checkPooling refuses a --pooling that there is not; several are joined by "+", none is the model's.
+func checkPooling(names string) error {
+	for _, name := range strings.Split(names, "+") {
+		if names != "" && !slices.ContainsFunc(convert.PoolingModes(), func(p convert.PoolingMode) bool { return name == p.Name || name == p.Flag }) {
+			return usagef("unknown pooling %q (known: %s)", name, poolingNames())
+		}
+	}
+	return nil
 }
 
 // optionalBool is a flag that may be left out.
@@ -79,6 +91,9 @@ type encoder struct {
 // openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
 func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writer) (*encoder, error) {
 	o.open.ONNX = true
+	if err := checkPooling(o.open.Pooling); err != nil {
+		return nil, err
+	}
 	m, err := convert.Open(path, o.open)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,9 @@ func evalCommand() *cli.Command {
 				}
 				o.model = model
 			}
-			o.run.Tasks = o.tasks.Value()
+			if o.run.Tasks = o.tasks.Value(); len(o.run.Tasks) == 0 {
+				return withHint(usagef("eval needs a task"), "add --task NAME, such as SciFact, or any name for the data in --data")
+			}
 			return eval(c.Context, o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
@@ -57,7 +59,7 @@ func evalCommand() *cli.Command {
 
 func (o *evalOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "task", Aliases: []string{"task-name"}, Destination: &o.tasks, Required: true, Usage: "`NAME`,… of mteb's retrieval tasks, or any name for the data in --data"},
+		&cli.StringSliceFlag{Name: "task", Aliases: []string{"task-name"}, Destination: &o.tasks, Usage: "`NAME`,… of mteb's retrieval tasks, or any name for the data in --data"},
 		&cli.StringFlag{Name: "data", Destination: &o.run.Data, Usage: "`DIR` of the data set, or the folder that holds several; in BEIR, MS MARCO, T2Ranking or Hugging Face layout"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-folder", "output-dir"}, Value: "results", Destination: &o.run.Out, Usage: "`DIR` for the results"},
 		&cli.StringFlag{Name: "split", Aliases: []string{"task-split"}, Destination: &o.run.Split, Usage: "which judgments (default: the task's own, test for unknown tasks)"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,6 +27,7 @@ type exportOptions struct {
 	normalize                   *bool
 	queryPrompt, documentPrompt *string
 	verify                      bool
+	json                        bool
 }
 
 // elementTypes are the values of --dtype.
@@ -52,6 +54,7 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "overwrite", Aliases: []string{"overwrite-output-dir"}, Destination: &o.save.Overwrite, Usage: "replace what is there"},
 			&cli.BoolFlag{Name: "verify", Value: true, Destination: &o.verify, Usage: "run what was written: optimized and not, alone and in batches, padded on either side"},
 			&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
+			jsonFlag(&o.json),
 		},
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
@@ -70,10 +73,28 @@ func exportCommand() *cli.Command {
 	}
 }
 
-func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) error {
+// targets are the values of --target.
+var targets = []pass.Target{pass.Portable, pass.CPU, pass.CUDA, pass.TensorRT}
+
+// check finds mistakes of the command line before a model is read, and returns the element type.
+func (o *exportOptions) check() (graph.DType, error) {
 	dtype, ok := elementTypes[o.dtype]
 	if !ok {
-		return usagef("export: unknown --dtype %q (known: fp32, fp16, bf16)", o.dtype)
+		return 0, usagef("export: unknown --dtype %q (known: fp32, fp16, bf16)", o.dtype)
+	}
+	if !slices.Contains(targets, pass.Target(o.target)) {
+		return 0, usagef("export: unknown --target %q (known: %q)", o.target, targets)
+	}
+	if o.opset < 13 || o.opset > 23 {
+		return 0, usagef("export: --opset %d, want 13 to 23", o.opset)
+	}
+	return dtype, checkPooling(o.open.Pooling)
+}
+
+func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) error {
+	dtype, err := o.check()
+	if err != nil {
+		return err
 	}
 	o.open.Normalize = o.normalize
 	o.open.Prompts = map[string]string{}
@@ -106,11 +127,22 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	if o.save.Variant != "" {
 		file = filepath.Join(o.out, "onnx", "model_"+o.save.Variant+".onnx")
 	}
-	fmt.Fprintln(stdout, file)
+	var checks []runtime.CheckResult
 	if o.verify && m.Tokenizer != "" {
-		return verifyExport(ctx, o, stderr)
+		checks, err = verifyExport(ctx, o, stderr)
 	}
-	return nil
+	if !o.json {
+		fmt.Fprintln(stdout, file)
+		return err
+	}
+	printed := printJSON(stdout, map[string]any{
+		"output": o.out, "file": file, "dim": m.Dim, "pooling": m.Modules.PoolingName(), "normalize": m.Modules.Normalize,
+		"max_length": m.Modules.MaxLength, "warnings": append(m.Warnings, warnings...), "checks": checks,
+	})
+	if err == nil {
+		err = printed
+	}
+	return err
 }
 
 // What export's own check allows: differences that only rounding explains.
@@ -120,20 +152,20 @@ const (
 )
 
 // verifyExport runs the written file on the built-in texts, where the target's provider is here.
-func verifyExport(ctx context.Context, o *exportOptions, stderr io.Writer) error {
-	if t := pass.Target(o.target); t == pass.CUDA || t == pass.TensorRT {
-		fmt.Fprintf(stderr, "graft: not verified: a graph for %s runs on its own provider; graft verify compares it there\n", t)
-		return nil
+func verifyExport(ctx context.Context, o *exportOptions, stderr io.Writer) ([]runtime.CheckResult, error) {
+	if t := pass.Target(o.target); t == pass.CUDA || t == pass.TensorRT || o.dtype == "bf16" {
+		fmt.Fprintf(stderr, "graft: not verified: the CPU provider does not run a graph for %s in %s; graft verify compares it where it runs\n", t, o.dtype)
+		return nil, nil
 	}
 	run := encoderOptions{open: convert.OpenOptions{Variant: o.save.Variant}, run: runtime.Options{Provider: "cpu"}}
 	e, err := openEncoder(ctx, o.out, run, io.Discard)
 	if err != nil {
-		return fmt.Errorf("verify export: %w", err)
+		return nil, fmt.Errorf("verify export: %w", err)
 	}
 	defer e.Close()
 	s, err := e.Steadiness(ctx, runtime.SampleTexts(), runtime.EncodeOptions{})
 	if err != nil {
-		return fmt.Errorf("verify export: %w", err)
+		return nil, fmt.Errorf("verify export: %w", err)
 	}
 	least := exportCosine
 	if o.dtype != "fp32" {
@@ -141,12 +173,12 @@ func verifyExport(ctx context.Context, o *exportOptions, stderr io.Writer) error
 	}
 	for _, c := range s.Checks() {
 		fmt.Fprintf(stderr, "graft: verified: %s: max |Δ| %.1e, min cosine %.6f\n", c.Name, c.MaxAbs, c.MinCosine)
-		if !(c.MinCosine >= least) {
-			return checkf("export %q: %s: cosine %.6f on a built-in text, at least %g is wanted", o.out, c.Name, c.MinCosine, least)
+		if !(float64(c.MinCosine) >= least) {
+			return s.Checks(), checkf("export %q: %s: cosine %.6f on a built-in text, at least %g is wanted", o.out, c.Name, c.MinCosine, least)
 		}
 	}
 	if s.NotFinite > 0 {
-		return checkf("export %q: %d of the built-in texts have vectors that are not finite", o.out, s.NotFinite)
+		return s.Checks(), checkf("export %q: %d of the built-in texts have vectors that are not finite", o.out, s.NotFinite)
 	}
-	return nil
+	return s.Checks(), nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"graft/runtime"
 )
 
 // Everything that graft says of an error: one line "graft: …", lower case, no full stop, then
@@ -65,9 +67,10 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		}
 	}
 	var usage usageError
+	var option *runtime.OptionError
 	var check checkError
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &option):
 		return exitUsage
 	case errors.As(err, &check):
 		return exitCheck

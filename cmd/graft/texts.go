@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,9 +20,9 @@ const maxLine = 64 << 20
 // texts reads a file of texts: the field "text" of each line of .jsonl, each line of anything
 // else; .gz is unpacked; "-" is standard input, as lines of JSON where they begin with "{".
 // Errors name file and line.
-func texts(path string) iter.Seq2[string, error] {
+func texts(ctx context.Context, path string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		r, format, err := openTexts(path)
+		r, format, err := openTexts(ctx, path)
 		if err != nil {
 			yield("", fmt.Errorf("read texts: %w", err))
 			return
@@ -70,9 +71,9 @@ func parseText(line []byte, format textFormat) (string, error) {
 	return *row.Text, nil
 }
 
-func openTexts(path string) (io.ReadCloser, textFormat, error) {
+func openTexts(ctx context.Context, path string) (io.ReadCloser, textFormat, error) {
 	if path == "-" {
-		return io.NopCloser(os.Stdin), guessLines, nil
+		return standardInput(ctx), guessLines, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -97,10 +98,22 @@ func openTexts(path string) (io.ReadCloser, textFormat, error) {
 	}{z, f}, format, nil
 }
 
+// standardInput is standard input until ctx ends: a read that waits for a person cannot be
+// interrupted itself.
+func standardInput(ctx context.Context) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, os.Stdin)
+		w.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	return r
+}
+
 // allTexts reads a whole file of texts, at most n of them (0: all).
-func allTexts(path string, n int) ([]string, error) {
+func allTexts(ctx context.Context, path string, n int) ([]string, error) {
 	var all []string
-	for t, err := range texts(path) {
+	for t, err := range texts(ctx, path) {
 		if err != nil {
 			return nil, err
 		}

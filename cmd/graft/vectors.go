@@ -65,8 +65,11 @@ func newOutputVectors(path string, dim int, stdout io.Writer) (*outputVectors, e
 
 func (o *outputVectors) finish() error {
 	err := o.vectorWriter.finish()
+	if o.file == nil && err == nil {
+		return nil
+	}
 	if o.file == nil {
-		return err
+		return fmt.Errorf("write vectors: %w", err)
 	}
 	if err == nil {
 		err = o.file.Chmod(0o644)

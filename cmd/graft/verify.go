@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -47,7 +46,7 @@ func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, s
 	sample := runtime.SampleTexts()
 	if o.texts != "" {
 		var err error
-		if sample, err = allTexts(o.texts, o.samples); err != nil {
+		if sample, err = allTexts(ctx, o.texts, o.samples); err != nil {
 			return err
 		}
 	}
@@ -66,7 +65,7 @@ func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, s
 		return err
 	}
 	if o.json {
-		if err := json.NewEncoder(stdout).Encode(v); err != nil {
+		if err := printJSON(stdout, v); err != nil {
 			return err
 		}
 	} else {
@@ -75,7 +74,7 @@ func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, s
 	switch {
 	case v.A.NotFinite+v.B.NotFinite > 0:
 		return checkf("vectors that are not finite: %d texts by A, %d by B", v.A.NotFinite, v.B.NotFinite)
-	case !(v.AB.MinCosine >= o.minCosine):
+	case !(float64(v.AB.MinCosine) >= o.minCosine):
 		return checkf("cosine %.6f on text %d, at least %g is wanted", v.AB.MinCosine, v.AB.WorstText+1, o.minCosine)
 	}
 	return nil
