@@ -156,6 +156,11 @@ func (s *saver) file() string {
 func (s *saver) onnxModel() error {
 	m := s.model.Graph.Clone()
 	if !s.Lowered {
+		if s.model.source == nil { // from an ONNX file, in whatever form it was written
+			if _, err := pass.Raise(m); err != nil {
+				return err
+			}
+		}
 		if err := pass.Lower(m, s.LowerOptions); err != nil {
 			return err
 		}

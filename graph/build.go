@@ -33,7 +33,9 @@ type state struct {
 
 // NewBuilder returns a builder that appends to g and takes weights from w (nil where there is no checkpoint).
 func NewBuilder(g *Graph, w Weights) *Builder {
-	return &Builder{state: &state{graph: g, weights: w, names: g.Names(), next: map[string]int{}, values: map[string]*Value{}}}
+	names := g.Names()
+	g.Walk(func(n *Node) { names[n.Name] = true }) // runtimes want node names to be unique too
+	return &Builder{state: &state{graph: g, weights: w, names: names, next: map[string]int{}, values: map[string]*Value{}}}
 }
 
 // Graph is the graph under construction.
@@ -98,8 +100,7 @@ func (b *Builder) Output(name string, v *Value, t *Type) *Value {
 	if v.def == nil || b.graph.IsOutput(v) {
 		v = b.Op("Identity", []*Value{v})
 	}
-	delete(b.names, v.Name)
-	b.names[name] = true
+	b.names[name] = true // v's former name stays taken: its node has it too
 	v.Name, v.Type = name, t
 	b.graph.Outputs = append(b.graph.Outputs, v)
 	return v

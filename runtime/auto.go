@@ -13,11 +13,18 @@ import (
 // Auto is the provider name that lets choose decide.
 const Auto = "auto"
 
-// choose picks the provider that runs m fastest among those that are here, and says why.
-// The order is measured: docs/benchmarks.md.
+// choose picks the provider that runs m fastest among those that are here and have the precision,
+// and says why. The order is measured: docs/benchmarks.md.
 func choose(m *graph.Model, precision string) (name, reason string) {
-	if usable("cuda") == nil && precision == "fp32" {
+	offers := func(provider string) bool {
+		_, ok := forms[provider].precisions[precision]
+		return ok
+	}
+	if offers("cuda") && usable("cuda") == nil {
 		return "cuda", "a CUDA device and its libraries are here"
+	}
+	if !offers("openvino") {
+		return "cpu", fmt.Sprintf("openvino has no precision %s", precision)
 	}
 	if err := usable("openvino"); err != nil {
 		return "cpu", fmt.Sprintf("openvino is not usable here: %v", err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	goruntime "runtime"
 	"slices"
 	"strings"
 
@@ -34,16 +35,13 @@ type Options struct {
 	Provider        string            // auto, or a provider of package ort; "" is auto
 	Precision       string            // fp32, bf16 or fp16; "" is fp32
 	ProviderOptions map[string]string // passed on under ONNX Runtime's names
-	Threads         int               // 0: one per core
-	BatchTokens     int               // padded tokens of a batch; 0: DefaultBatchTokens
+	Threads         int               // to compute on; 0: one per core
+	BatchTokens     int               // padded tokens of a batch; 0: as the provider does best
 	BatchSize       int               // most texts in a batch; 0: no limit
-	Runs            int               // batches that run at once, each on Threads threads; 0: 1
+	Runs            int               // batches that run at once, sharing the threads; 0: as the provider does best
 	Optimization    ort.Level         // of the graph by ONNX Runtime; "" is all
 	Log             func(format string, args ...any)
 }
-
-// DefaultBatchTokens is the batch size that measures best on CPUs (docs/benchmarks.md).
-const DefaultBatchTokens = 4096
 
 // padMultiple is what a batch's length is rounded up to (docs/benchmarks.md).
 const padMultiple = 8
@@ -67,9 +65,6 @@ type Encoder struct {
 func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
-	}
-	if o.BatchTokens <= 0 {
-		o.BatchTokens = DefaultBatchTokens
 	}
 	if o.Precision == "" {
 		o.Precision = "fp32"
@@ -103,28 +98,44 @@ func open(m Model, o Options) (*Encoder, error) {
 	if !ok {
 		return nil, &OptionError{fmt.Sprintf("provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))}
 	}
+	o = o.settled(f)
 	e := &Encoder{Provider: o.Provider, Precision: o.Precision, model: m, options: o}
 	var err error
 	if e.path, err = e.prepare(p); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
-	e.config = ort.Options{
-		Provider: o.Provider, Precision: p.hint, ProviderOptions: o.ProviderOptions, Threads: o.Threads,
-		Optimization: o.Optimization,
-	}
+	e.config = ort.Options{Provider: o.Provider, Precision: p.hint, Optimization: o.Optimization}
+	f.share(&e.config, o)
 	if e.session, err = ort.Open(e.path, []string{sentenceEmbedding}, e.config); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
 	if e.Dim, err = outputDim(e.session.Info); err == nil {
-		err = e.addSlots(max(o.Runs, 1))
+		err = e.addSlots(o.Runs)
 	}
 	if err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
 	return e, nil
+}
+
+// settled fills in what the provider does best.
+func (o Options) settled(f form) Options {
+	if o.Threads <= 0 {
+		o.Threads = goruntime.GOMAXPROCS(0)
+	}
+	if o.Runs <= 0 {
+		o.Runs = 1
+		if f.beside {
+			o.Runs = o.Threads
+		}
+	}
+	if o.BatchTokens <= 0 {
+		o.BatchTokens = f.batchTokens
+	}
+	return o
 }
 
 // OptionError says that Options name a provider or a precision that does not exist.

@@ -2,19 +2,25 @@ package runtime
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"graft/graph"
 	"graft/graph/onnx"
 	"graft/graph/pass"
+	"graft/runtime/ort"
 )
 
-// form is what a provider runs: the target that a graph is lowered to, and per precision how it
-// is asked for.
+// form is how a provider runs a graph: the target that it is lowered to, per precision how it is
+// asked for, and how texts are put into batches. What is best is measured: docs/benchmarks.md.
 type form struct {
-	target     pass.Target
-	precisions map[string]precision
+	target      pass.Target
+	precisions  map[string]precision
+	batchTokens int                         // small enough for a layer's values to stay in a core's cache
+	beside      bool                        // batches run beside one another, on a thread each, which need not wait for one another
+	share       func(*ort.Options, Options) // shares the threads among the runs
 }
 
 // precision is either a hint to the provider, the graph staying in float32, or the element type of
@@ -26,13 +32,25 @@ type precision struct {
 
 var forms = map[string]form{
 	"cpu": {pass.CPU, map[string]precision{
-		"fp32": {"f32", graph.Float}}},
+		"fp32": {"f32", graph.Float}}, 512, true, threadsByRun},
 	"openvino": {pass.Portable, map[string]precision{
-		"fp32": {"f32", graph.Float}, "bf16": {"bf16", graph.Float}}},
+		"fp32": {"f32", graph.Float}, "bf16": {"bf16", graph.Float}}, 1024, true, streamByRun},
 	"cuda": {pass.CUDA, map[string]precision{
-		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}},
+		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}, 16384, false, threadsByRun},
 	"tensorrt": {pass.TensorRT, map[string]precision{
-		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}},
+		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}, 16384, false, threadsByRun},
+}
+
+// threadsByRun gives each run its part of the threads.
+func threadsByRun(c *ort.Options, o Options) {
+	c.Threads, c.ProviderOptions = max(1, o.Threads/o.Runs), o.ProviderOptions
+}
+
+// streamByRun lets OpenVINO make a stream for each run, which share its threads.
+func streamByRun(c *ort.Options, o Options) {
+	c.Threads = o.Threads
+	c.ProviderOptions = map[string]string{"num_streams": strconv.Itoa(o.Runs)}
+	maps.Copy(c.ProviderOptions, o.ProviderOptions)
 }
 
 // prepare returns a file that the provider can run: the model's own where it will do, else one
@@ -52,10 +70,10 @@ func (e *Encoder) prepare(p precision) (string, error) {
 			return "", err
 		}
 	}
-	if err := pass.Lower(m, pass.LowerOptions{Target: forms[e.Provider].target, DType: p.dtype}); err != nil {
+	if err := pass.Simplify(m); err != nil {
 		return "", err
 	}
-	if err := pass.Simplify(m); err != nil {
+	if err := pass.Lower(m, pass.LowerOptions{Target: forms[e.Provider].target, DType: p.dtype}); err != nil {
 		return "", err
 	}
 	return e.write(m)

@@ -45,6 +45,9 @@ func canonicalArgs(app *cli.App, args []string, stderr io.Writer) ([]string, err
 			return nil, err
 		}
 	}
+	if line.set["help"] {
+		return append(slices.Clone(args[:at+1]), "--help"), nil
+	}
 	out := append(slices.Clone(args[:at+1]), line.flags...)
 	if len(line.args) > 0 {
 		out = append(append(out, "--"), line.args...)

@@ -12,14 +12,16 @@ import (
 	"graft/convert"
 	"graft/graph"
 	"graft/graph/pass"
+	"graft/runtime/ort"
 )
 
 // inspectOptions are what inspect is asked for.
 type inspectOptions struct {
-	open   convert.OpenOptions
-	print  graph.PrintOptions
-	layers bool
-	json   bool
+	open     convert.OpenOptions
+	print    graph.PrintOptions
+	layers   bool
+	provider string
+	json     bool
 }
 
 func inspectCommand() *cli.Command {
@@ -32,6 +34,7 @@ func inspectCommand() *cli.Command {
 			&cli.BoolFlag{Name: "layers", Destination: &o.layers, Usage: "list the transformer blocks"},
 			&cli.BoolFlag{Name: "ops", Destination: &o.print.Nodes, Usage: "list every node"},
 			&cli.BoolFlag{Name: "weights", Destination: &o.print.Weights, Usage: "list every weight"},
+			&cli.StringFlag{Name: "provider", Value: "cpu", Destination: &o.provider, Usage: "run the file once on this provider, and count the nodes that each provider runs"},
 			jsonFlag(&o.json),
 		},
 		Action: func(c *cli.Context) error {
@@ -57,25 +60,61 @@ func inspect(path string, o inspectOptions, w io.Writer) error {
 		return err
 	}
 	layers, layersErr := graph.Layers(raised)
+	nodes, err := placements(m, o.provider)
+	if err != nil {
+		return err
+	}
 	if o.json {
-		return inspectJSON(w, m, report, len(layers))
+		return inspectJSON(w, m, report, len(layers), nodes)
 	}
 	printModel(w, m)
 	if err := graph.Fprint(w, m.Graph, o.print); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nstructure found: %v\n", report)
+	fmt.Fprintf(w, "\nrecognized: %v\n", report)
 	if layersErr != nil {
 		fmt.Fprintf(w, "transformer blocks: %v\n", layersErr)
-		return nil
+	} else {
+		fmt.Fprintf(w, "transformer blocks: %d\n", len(layers))
 	}
-	fmt.Fprintf(w, "transformer blocks: %d\n", len(layers))
 	if o.layers {
 		for i, l := range layers {
-			fmt.Fprintf(w, "  %2d  %v\n", i, l)
+			printLayer(w, i, l)
 		}
 	}
+	for _, name := range sortedKeys(nodes) {
+		fmt.Fprintf(w, "nodes as run by %s: %d\n", name, nodes[name])
+	}
 	return nil
+}
+
+// printLayer lists a transformer block's products, with their weights' shapes.
+func printLayer(w io.Writer, i int, l graph.Layer) {
+	fmt.Fprintf(w, "  %2d  %s  attention, %d norms\n", i, l.Name, len(l.Norms))
+	for _, p := range l.Linears {
+		fmt.Fprintf(w, "      %-50s %v\n", p.Weight.Name, p.Weight.Shape())
+	}
+}
+
+// placements runs the file once on the provider and counts the nodes of the graph as it is run;
+// nil where the model is no file that could be run as it stands.
+func placements(m *convert.Model, provider string) (map[string]int, error) {
+	if m.File == "" {
+		return nil, nil
+	}
+	info, err := ort.ReadInfo(m.File)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := info.DummyInputs(2, 16)
+	if err != nil {
+		return nil, err
+	}
+	placed, err := ort.Placements(m.File, ort.Options{Provider: provider}, inputs)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: %w", err)
+	}
+	return ort.CountByProvider(placed), nil
 }
 
 // printModel lists what stands around the graph.
@@ -120,7 +159,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers int) error {
+func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers int, nodes map[string]int) error {
 	census := graph.TakeCensus(m.Graph.Graph)
 	arch := ""
 	if m.Arch != nil {
@@ -129,6 +168,6 @@ func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers 
 	return json.NewEncoder(w).Encode(map[string]any{
 		"model": m.Path, "file": m.File, "architecture": arch, "dim": m.Dim, "pooling": m.Modules.PoolingName(),
 		"normalize": m.Modules.Normalize, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
-		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers,
+		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers, "nodes": nodes,
 	})
 }

@@ -3,6 +3,8 @@ package pass
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"graft/graph"
 )
@@ -19,6 +21,27 @@ type RaiseReport struct {
 	// Kept says why the model was left whole, written against an opset that cannot be carried
 	// over; nil where it was not.
 	Kept error
+}
+
+// String lists what was raised and what was left.
+func (r RaiseReport) String() string {
+	list := func(counts map[string]int) string {
+		var parts []string
+		for _, op := range slices.Sorted(maps.Keys(counts)) {
+			if counts[op] > 0 {
+				parts = append(parts, fmt.Sprintf("%s %d", op, counts[op]))
+			}
+		}
+		if parts == nil {
+			return "nothing"
+		}
+		return strings.Join(parts, ", ")
+	}
+	text := list(r.Raised) + "; not recognized: " + list(r.Left)
+	if r.Kept != nil {
+		text += fmt.Sprintf(" (%v)", r.Kept)
+	}
+	return text
 }
 
 // telling are the operators that are left where a formula was not matched.
