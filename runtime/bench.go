@@ -165,7 +165,7 @@ func compareVectors(processes []*process, results []BenchResult) error {
 		dim := len(first) / p.docs
 		results[i].Cosine = 1
 		for d := 0; d < len(first); d += dim {
-			if c := Number(Cosine(first[d:d+dim], vectors[d:d+dim])); !(c >= results[i].Cosine) {
+			if c := Number(Cosine(first[d:d+dim], vectors[d:d+dim])); c < results[i].Cosine || c != c {
 				results[i].Cosine = c
 			}
 		}

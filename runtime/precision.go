@@ -93,7 +93,7 @@ func compare(ctx context.Context, a, b *Encoder) (float64, error) {
 	}
 	lowest := 1.0
 	for i := range probes {
-		if c := Cosine(va.Row(i), vb.Row(i)); !(c >= lowest) {
+		if c := Cosine(va.Row(i), vb.Row(i)); c < lowest || c != c { // a NaN stays
 			lowest = c
 		}
 	}

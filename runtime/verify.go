@@ -101,13 +101,13 @@ func (v *Vectors) difference(w *Vectors) Difference {
 	for i := range v.Rows {
 		x, y := v.Row(i), w.Row(i)
 		for j := range x {
-			if a := Number(math.Abs(float64(x[j]) - float64(y[j]))); !(a <= d.MaxAbs) {
+			if a := Number(math.Abs(float64(x[j]) - float64(y[j]))); a > d.MaxAbs || a != a { // a NaN stays
 				d.MaxAbs = a
 			}
 		}
 		c := Number(Cosine(x, y))
 		d.MeanCosine += c / Number(v.Rows)
-		if !(c >= d.MinCosine) {
+		if c < d.MinCosine || c != c {
 			d.MinCosine, d.WorstText = c, i
 		}
 	}

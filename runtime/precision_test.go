@@ -1,0 +1,73 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"graft/runtime/ort"
+)
+
+// TestCompare: another model's vectors are not taken for a model's own, nor are those that are
+// not numbers.
+func TestCompare(t *testing.T) {
+	a, b := opened(t, "bert", Options{}), opened(t, "roberta", Options{})
+	if c, err := compare(context.Background(), a, a); err != nil || !(c > 0.999999) {
+		t.Errorf("a model and itself: cosine %g, %v", c, err)
+	}
+	if c, err := compare(context.Background(), a, b); err != nil || c >= minCosine {
+		t.Errorf("different models: cosine %g, %v", c, err)
+	}
+}
+
+func TestCosine(t *testing.T) {
+	for _, test := range []struct {
+		a, b []float32
+		want float64
+	}{{[]float32{1, 0}, []float32{2, 0}, 1}, {[]float32{1, 0}, []float32{0, 3}, 0}, {[]float32{3, 4}, []float32{-3, -4}, -1}} {
+		if got := Cosine(test.a, test.b); math.Abs(got-test.want) > 1e-12 {
+			t.Errorf("Cosine(%v, %v) = %g, want %g", test.a, test.b, got, test.want)
+		}
+	}
+	if got := Cosine([]float32{0, 0}, []float32{1, 0}); got == got {
+		t.Errorf("cosine to a vector of zeros is %g", got)
+	}
+}
+
+// TestVerdict: what was measured of a precision before is believed: a bad one is refused, a good
+// one is not measured again.
+func TestVerdict(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	e := opened(t, "bert", Options{})
+	e.model.ID, e.Provider, e.Precision = "sha256:fixture", "openvino", "bf16" // as if it ran there
+	_, _, version, _ := ort.Loaded()
+	key := fmt.Sprintf("%s %s %s %s", e.model.ID, e.Provider, e.Precision, version)
+	writeVerdicts(map[string]float64{key: 0.34})
+	var refused *PrecisionError
+	if err := e.verify(context.Background()); !errors.As(err, &refused) || !strings.Contains(err.Error(), "cosine 0.340000") {
+		t.Errorf("a precision with cosine 0.34 is not refused: %v", err)
+	}
+	writeVerdicts(map[string]float64{key: 0.9999})
+	if err := e.verify(context.Background()); err != nil {
+		t.Errorf("a precision with cosine 0.9999 is refused: %v", err)
+	}
+	path, err := verdictsFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("{damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if kept := readVerdicts(); len(kept) != 0 {
+		t.Errorf("a damaged file holds %v", kept)
+	}
+	writeVerdicts(map[string]float64{"x": math.NaN()})
+	writeVerdicts(map[string]float64{"y": 1})
+	if kept := readVerdicts(); len(kept) != 1 || kept["y"] != 1 {
+		t.Errorf("read back %v", kept)
+	}
+}
