@@ -358,24 +358,27 @@ func checkGates(gates []gate, outcomes []*evaluate.Outcome) error {
 	return nil
 }
 
-// modelMeta describes the model in mteb's terms. The name has the form organization/model.
-func modelMeta(e *encoder, path string) evaluate.ModelMeta {
-	name := strings.TrimPrefix(path, "hf:")
-	if name == path {
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			abs = path
-		}
-		name = "graft/" + strings.TrimSuffix(filepath.Base(abs), ".onnx")
+// modelName is a model's name in mteb's form, organization/model.
+func modelName(path string) string {
+	if name, ok := strings.CutPrefix(path, "hf:"); ok {
+		name, _, _ = strings.Cut(name, "@")
+		return name
 	}
-	name, _, _ = strings.Cut(name, "@")
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return "graft/" + strings.TrimSuffix(filepath.Base(path), ".onnx")
+}
+
+// modelMeta describes the model in mteb's terms.
+func modelMeta(e *encoder, path string) evaluate.ModelMeta {
 	similarity := e.model.Modules.Similarity
 	if similarity != "dot" {
 		similarity = "cosine"
 	}
 	dim, tokens := e.Dim, float64(e.model.Modules.MaxLength)
 	return evaluate.ModelMeta{
-		Name: name, Revision: strings.TrimPrefix(e.hash, "sha256:")[:40],
+		Name: modelName(path), Revision: strings.TrimPrefix(e.hash, "sha256:")[:40],
 		EmbedDim: &dim, MaxTokens: &tokens, Framework: []string{"ONNX"}, Similarity: similarity,
 	}
 }
