@@ -348,7 +348,7 @@ func checkGates(gates []gate, outcomes []*evaluate.Outcome) error {
 					if !ok {
 						return usagef("eval: --min names the metric %q, which the results do not have", g.metric)
 					}
-					if v < g.least {
+					if !(v >= g.least) { // nor a score that is no number
 						return checkf("task %q: %s is %.5f, less than the least that is wanted, %g", out.Task.Name, g.metric, v, g.least)
 					}
 				}
