@@ -44,7 +44,7 @@ type Options struct {
 }
 
 // padMultiple is what a batch's length is rounded up to (docs/benchmarks.md).
-const padMultiple = 8
+const padMultiple = 16
 
 // Encoder is a model that is ready to run. Encode may be called by several goroutines.
 type Encoder struct {
