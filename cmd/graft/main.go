@@ -31,21 +31,10 @@ func commands() []*cli.Command {
 }
 
 func main() {
-	keepToOurselves()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second Ctrl-C ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
-}
-
-// keepToOurselves keeps ONNX Runtime, which from 1.29 on tells its maker of every session (its
-// docs/Privacy.md), from doing so; whoever wants it sets the variable to 0. It is read when the
-// library is opened.
-func keepToOurselves() {
-	const variable = "ORT_DISABLE_TELEMETRY"
-	if _, set := os.LookupEnv(variable); !set {
-		os.Setenv(variable, "1")
-	}
 }
 
 // run is main without the process: it returns the exit code.

@@ -129,12 +129,23 @@ func Load(name string) error {
 		return fmt.Errorf("onnxruntime library %q (%s) cannot be opened: this process has opened %q (%s), and a process opens one", l.Name, path, loaded.library.Name, loaded.path)
 	}
 	defer keepSignals()()
+	withoutTelemetry()
 	ort.SetSharedLibraryPath(path)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return fmt.Errorf("open onnxruntime library %s: %w", path, readable(err))
 	}
 	loaded.library, loaded.path = l, path
 	return nil
+}
+
+// withoutTelemetry keeps ONNX Runtime, which from 1.29 on tells its maker of every session (its
+// docs/Privacy.md), from doing so; whoever wants it sets the variable to 0. It is read when the
+// library is opened.
+func withoutTelemetry() {
+	const variable = "ORT_DISABLE_TELEMETRY"
+	if _, set := os.LookupEnv(variable); !set {
+		os.Setenv(variable, "1")
+	}
 }
 
 // Loaded returns the library that this process has opened, its file and its
