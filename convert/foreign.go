@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ func openONNX(dir, file string, o OpenOptions) (*Model, error) {
 	}
 	var err error
 	if m.Graph, err = onnx.Read(file); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", filepath.Base(file), errors.Unwrap(err)) // which model, Open says
 	}
 	if m.Config != nil {
 		m.readConfig() // an unknown architecture is no hindrance: the graph is there
