@@ -35,6 +35,9 @@ func (p Provider) Missing() []error {
 		return []error{err}
 	}
 	path, err := l.Path()
+	if errors.Is(err, fs.ErrNotExist) {
+		return []error{missingLibrary(p.file, err)}
+	}
 	if err != nil {
 		return []error{err}
 	}
