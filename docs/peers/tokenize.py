@@ -1,4 +1,4 @@
-"""The peer of `go test -bench Tokenize ./runtime/tokenizer`: Hugging Face's own batch encoder on the same texts.
+"""The peer of `go test -bench Batch ./runtime/tokenizer`: Hugging Face's own batch encoder on the same texts.
 
     tokenize.py TOKENIZER.JSON CORPUS.JSONL.GZ [MAX_LENGTH]
 
