@@ -39,6 +39,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ROOT", root)
 			e.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
+			if err := os.Mkdir(filepath.Join(e.WorkDir, ".home"), 0o777); err != nil {
+				return err
+			}
 			e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".home", "cache"))
 			e.Setenv("HF_HUB_OFFLINE", "1")
