@@ -33,7 +33,7 @@ var nnOps = []Op{
 }
 
 func inferSoftmax(f *Inference) error {
-	if s := f.Shape(0); s != nil && len(s) > 0 {
+	if s := f.Shape(0); len(s) > 0 {
 		if _, err := f.axis("axis", -1, len(s)); err != nil {
 			return err
 		}

@@ -18,7 +18,6 @@ type verifyOptions struct {
 	samples   int
 	minCosine float64
 	maxLength int
-	variantB  string
 	json      bool
 }
 
@@ -26,6 +25,7 @@ func verifyCommand() *cli.Command {
 	o := &verifyOptions{}
 	return &cli.Command{
 		Name: "verify", Usage: "run two models on texts and compare their vectors", ArgsUsage: "A B",
+		Description: "Either may be written MODEL:VARIANT.",
 		Flags: append(o.encoder.flags(),
 			&cli.StringFlag{Name: "texts", Destination: &o.texts, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines (default: a built-in sample)"},
 			&cli.IntFlag{Name: "samples", Value: 200, Destination: &o.samples, Usage: "use the first `N` texts"},
@@ -50,12 +50,12 @@ func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, s
 			return err
 		}
 	}
-	a, err := openEncoder(ctx, pathA, o.encoder, stderr)
+	a, err := o.openOne(ctx, pathA, stderr)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	b, err := openEncoder(ctx, pathB, o.encoder, stderr)
+	b, err := o.openOne(ctx, pathB, stderr)
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,15 @@ func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, s
 		return checkf("cosine %.6f on text %d, at least %g is wanted", v.AB.MinCosine, v.AB.WorstText+1, o.minCosine)
 	}
 	return nil
+}
+
+// openOne opens a model that may be written MODEL:VARIANT.
+func (o verifyOptions) openOne(ctx context.Context, model string, stderr io.Writer) (*encoder, error) {
+	path, variant, _, _ := splitModel(model, "", "")
+	if variant != "" {
+		o.encoder.open.Variant = variant
+	}
+	return openEncoder(ctx, path, o.encoder, stderr)
 }
 
 func printVerification(w io.Writer, v *runtime.Verification) {

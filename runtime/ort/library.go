@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -158,5 +157,3 @@ func Loaded() (l Library, path, version string, ok bool) {
 	}
 	return loaded.library, loaded.path, ort.GetVersion(), true
 }
-
-var errNotLoaded = errors.New("no onnxruntime library is open")
