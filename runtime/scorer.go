@@ -54,22 +54,44 @@ func (s *Scorer) Score(ctx context.Context, queries, documents []float32, dim in
 	if len(scores) < m*n {
 		return fmt.Errorf("score: room for %d scores, want %d", len(scores), m*n)
 	}
-	q, errQ := s.queries.Resize(int64(m), int64(dim))
-	d, errD := s.documents.Resize(scorerRows, int64(dim))
-	_, errS := s.scores.Resize(int64(m), scorerRows)
-	if err := errors.Join(errQ, errD, errS); err != nil {
+	if err := s.queries.Use(queries, int64(m), int64(dim)); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
-	copy(q, queries)
 	for first := 0; first < n; first += scorerRows {
-		rows := min(scorerRows, n-first)
-		clear(d[copy(d, documents[first*dim:(first+rows)*dim]):])
-		if err := s.session.Run(ctx, []ort.Value{s.queries, s.documents}, []ort.Value{s.scores}); err != nil {
+		block := documents[first*dim : min(n, first+scorerRows)*dim]
+		if err := s.block(ctx, m, n, first, dim, block, scores); err != nil {
 			return fmt.Errorf("score: %w", err)
 		}
-		for i, block := range slices.Collect(slices.Chunk(s.scores.Data(), scorerRows)) {
-			copy(scores[i*n+first:i*n+first+rows], block)
+	}
+	return nil
+}
+
+// block scores the documents from first on, at most scorerRows of them. Where nothing has to be
+// filled up or put apart, the product reads and writes the caller's memory.
+func (s *Scorer) block(ctx context.Context, m, n, first, dim int, documents, scores []float32) error {
+	rows := len(documents) / dim
+	var errD, errS error
+	if rows == scorerRows {
+		errD = s.documents.Use(documents, scorerRows, int64(dim))
+	} else {
+		var d []float32
+		if d, errD = s.documents.Resize(scorerRows, int64(dim)); errD == nil {
+			clear(d[copy(d, documents):])
 		}
+	}
+	if n == scorerRows {
+		errS = s.scores.Use(scores[:m*n], int64(m), scorerRows)
+	} else {
+		_, errS = s.scores.Resize(int64(m), scorerRows)
+	}
+	if err := errors.Join(errD, errS); err != nil {
+		return err
+	}
+	if err := s.session.Run(ctx, []ort.Value{s.queries, s.documents}, []ort.Value{s.scores}); err != nil || n == scorerRows {
+		return err
+	}
+	for i, row := range slices.Collect(slices.Chunk(s.scores.Data(), scorerRows)) {
+		copy(scores[i*n+first:i*n+first+rows], row)
 	}
 	return nil
 }

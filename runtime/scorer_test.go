@@ -25,7 +25,7 @@ func TestScorer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for _, size := range [][3]int{{1, 1, 1}, {3, 7, 5}, {17, 129, 384}, {2, 2100, 33}} {
+	for _, size := range [][3]int{{1, 1, 1}, {3, 7, 5}, {17, 129, 384}, {2, 2100, 33}, {3, 2048, 16}} {
 		m, n, dim := size[0], size[1], size[2]
 		q, d, scores := random(m*dim, 1), random(n*dim, 2), make([]float32, m*n)
 		if err := s.Score(context.Background(), q, d, dim, scores); err != nil {

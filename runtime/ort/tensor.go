@@ -26,7 +26,7 @@ func NewTensor[T ort.TensorData]() *Tensor[T] { return &Tensor[T]{} }
 // What they held before is undefined. The memory grows when it must and is
 // never given back before Close.
 func (t *Tensor[T]) Resize(shape ...int64) ([]T, error) {
-	if t.tensor != nil && equalShapes(t.shape, shape) {
+	if t.tensor != nil && t.memory != nil && equalShapes(t.shape, shape) {
 		return t.tensor.GetData(), nil
 	}
 	n, err := elements(shape)
@@ -45,6 +45,27 @@ func (t *Tensor[T]) Resize(shape ...int64) ([]T, error) {
 	}
 	t.tensor, t.shape = tensor, append(t.shape[:0], shape...)
 	return tensor.GetData(), nil
+}
+
+// Use makes the tensor a view of memory, which must hold as many elements as the shape says and
+// stay as it is while a run uses it. Nothing is copied.
+func (t *Tensor[T]) Use(memory []T, shape ...int64) error {
+	n, err := elements(shape)
+	if err != nil {
+		return err
+	}
+	if int64(len(memory)) != n {
+		return fmt.Errorf("tensor of shape %v: %d elements given", shape, len(memory))
+	}
+	tensor, err := ort.NewTensor(ort.NewShape(shape...), memory)
+	if err != nil {
+		return fmt.Errorf("tensor of shape %v: %w", shape, readable(err))
+	}
+	if t.tensor != nil {
+		t.tensor.Destroy()
+	}
+	t.tensor, t.memory, t.shape = tensor, nil, append(t.shape[:0], shape...)
+	return nil
 }
 
 // Data returns the elements under the present shape.
