@@ -79,7 +79,7 @@ type Options struct {
 	// come on top, some twenty bytes each.
 	MemoryBudget int64
 	// ChunkDocuments is how many documents are encoded at a time, and so how much work
-	// an interruption can cost; 0 is 8192. The memory budget may make it less.
+	// an interruption can cost; 0 is 2048. The memory budget may make it less.
 	ChunkDocuments int
 
 	// Shard of Shards, from 1, encodes every Shards-th chunk only. The processes share the
@@ -183,7 +183,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.TopK, 1000)
 	setDefault(&o.MemoryBudget, 1<<30)
-	setDefault(&o.ChunkDocuments, 8192)
+	setDefault(&o.ChunkDocuments, 2048)
 	if o.Scorer == nil {
 		o.Scorer = GoScorer{}
 	}
