@@ -18,7 +18,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 	readme := readPage(t, "README.md")
 	pages := []string{}
 	for _, c := range commands() {
-		if !strings.Contains(readme, "graft "+c.Name+" ") {
+		if !strings.Contains(readme, "$ graft "+c.Name) {
 			t.Errorf("README.md shows no command line of graft %s", c.Name)
 		}
 		page := filepath.Join("docs", "commands", c.Name+".md")

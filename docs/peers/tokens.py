@@ -1,6 +1,6 @@
 """The peer of `go test -bench Batch ./runtime/tokenizer`: Hugging Face's own batch encoder on the same texts.
 
-    tokenize.py TOKENIZER.JSON CORPUS.JSONL.GZ [MAX_LENGTH]
+    tokens.py TOKENIZER.JSON CORPUS.JSONL.GZ [MAX_LENGTH]
 
 Prints the tokens a second of seven passes: lowest, median, highest.
 """
