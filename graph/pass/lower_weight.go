@@ -2,7 +2,6 @@ package pass
 
 import (
 	"io"
-	"math"
 	"slices"
 
 	"graft/graph"
@@ -80,57 +79,14 @@ func writeTransposed(w io.Writer, src []byte, rows, cols, size int) error {
 	return nil
 }
 
-// float16Bits rounds f to IEEE 754 binary16, ties to even; what is too large becomes infinite.
-func float16Bits(f float32) uint16 {
-	bits := math.Float32bits(f)
-	sign := uint16(bits >> 16 & 0x8000)
-	exp, frac := int(bits>>23&0xff), bits&0x7fffff
-	switch {
-	case exp == 0xff: // infinite, or NaN kept quiet
-		if frac != 0 {
-			return sign | 0x7e00
-		}
-		return sign | 0x7c00
-	case exp < 102: // below half of the smallest subnormal
-		return sign
-	case exp < 113:
-		frac |= 1 << 23
-		return sign | uint16(roundEven(frac, 126-exp))
-	}
-	h := uint32(exp-112)<<10 + roundEven(frac, 13) // a carry moves into the exponent, as it should
-	if h >= 0x7c00 {
-		return sign | 0x7c00
-	}
-	return sign | uint16(h)
-}
-
-// bfloat16Bits rounds f to bfloat16, ties to even.
-func bfloat16Bits(f float32) uint16 {
-	bits := math.Float32bits(f)
-	if f != f {
-		return uint16(bits>>16) | 0x40
-	}
-	return uint16((uint64(bits) + 0x7fff + uint64(bits>>16&1)) >> 16)
-}
-
-// roundEven is x / 2^shift rounded to nearest, ties to even.
-func roundEven(x uint32, shift int) uint32 {
-	half, rest := uint32(1)<<(shift-1), x&(1<<shift-1)
-	q := x >> shift
-	if rest > half || rest == half && q&1 == 1 {
-		q++
-	}
-	return q
-}
-
 // convertTensor is t, of floating-point elements, in the 16-bit type d, computed when it is written.
 func convertTensor(t *graph.Tensor, d graph.DType) *graph.Tensor {
 	if t.DType == d {
 		return t
 	}
-	round := bfloat16Bits
+	round := graph.Float32ToBFloat16
 	if d == graph.Float16 {
-		round = float16Bits
+		round = graph.Float32ToFloat16
 	}
 	out := *t
 	out.DType = d
