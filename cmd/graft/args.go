@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -87,6 +88,10 @@ func (l *commandLine) parse(args []string) error {
 		if takesValue && !hasValue {
 			return usagef("%s: flag --%s needs a value", l.cmd.Name, canonical)
 		}
+		for l.isList(canonical) && i+1 < len(args) && isNumber(args[i+1]) { // as argparse's nargs="+" is written
+			i++
+			value += "," + args[i]
+		}
 		l.add(canonical, value, hasValue)
 	}
 	return nil
@@ -95,6 +100,23 @@ func (l *commandLine) parse(args []string) error {
 // isBool reports whether s, after a switch, is its value (Python writes True and False).
 func isBool(s string) bool {
 	return slices.Contains([]string{"true", "false", "True", "False"}, s)
+}
+
+// isList reports whether a flag takes a list of numbers.
+func (l *commandLine) isList(name string) bool {
+	return slices.ContainsFunc(l.cmd.Flags, func(f cli.Flag) bool {
+		generic, ok := f.(*cli.GenericFlag)
+		if !ok || generic.Name != name {
+			return false
+		}
+		_, ok = generic.Value.(interface{ list() })
+		return ok
+	})
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
 }
 
 func (l *commandLine) add(name, value string, hasValue bool) {

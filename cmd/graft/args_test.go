@@ -90,6 +90,28 @@ func TestEdits(t *testing.T) {
 	}
 }
 
+func TestNumbers(t *testing.T) {
+	dims := []int{64, 128}
+	n := &numbers[int]{&dims}
+	if n.String() != "64,128" {
+		t.Errorf("the default is printed as %q", n)
+	}
+	for _, text := range []string{"32,16", "32 16", "[32, 16]"} {
+		if err := n.Set(text); err != nil || !slices.Equal(dims, []int{32, 16}) {
+			t.Errorf("%q gives %v, %v", text, dims, err)
+		}
+	}
+	for _, bad := range []string{"a", "1,b", "1.5"} {
+		if n.Set(bad) == nil {
+			t.Errorf("%q is taken for a list of whole numbers", bad)
+		}
+	}
+	var weights []float64
+	if err := (&numbers[float64]{&weights}).Set("1,0.5"); err != nil || !slices.Equal(weights, []float64{1, 0.5}) {
+		t.Errorf("%v, %v", weights, err)
+	}
+}
+
 func TestShard(t *testing.T) {
 	for _, bad := range []string{"", "1", "0/2", "3/2", "1/0", "-1/2", "1/2x", " 1/2", "a/b"} {
 		if new(shard).Set(bad) == nil {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +17,7 @@ import (
 // evalOptions are what eval is asked for.
 type evalOptions struct {
 	encoder                     encoderOptions
+	modelList                   []string
 	model, queryModel, docModel string
 	checkpoints                 string
 	all                         bool
@@ -36,15 +35,11 @@ type evalOptions struct {
 func evalCommand() *cli.Command {
 	o := &evalOptions{}
 	return &cli.Command{
-		Name: "eval", Usage: "score a model on retrieval benchmarks, in result files that mteb reads", ArgsUsage: "MODEL",
+		Name: "eval", Usage: "score models on retrieval benchmarks, in result files that mteb reads", ArgsUsage: "MODEL…",
 		Flags: append(o.encoder.flags(), o.flags()...),
 		Action: func(c *cli.Context) error {
-			if o.model != "" || c.Args().Present() || (o.queryModel == "" && o.checkpoints == "") {
-				model, err := modelArg(c, o.model)
-				if err != nil {
-					return err
-				}
-				o.model = model
+			if o.modelList = c.Args().Slice(); o.model != "" {
+				o.modelList = append(o.modelList, o.model)
 			}
 			if o.run.Tasks = o.tasks.Value(); len(o.run.Tasks) == 0 {
 				return withHint(usagef("eval needs a task"), "add --task NAME, such as SciFact, or any name for the data in --data")
@@ -67,7 +62,7 @@ func (o *evalOptions) flags() []cli.Flag {
 		&cli.IntFlag{Name: "document-max-length", Aliases: []string{"passage-max-length"}, Destination: &o.docMax, Usage: "most tokens of a document"},
 		&cli.StringFlag{Name: "query-model", Destination: &o.queryModel, Usage: "MODEL for the queries, where they have one of their own"},
 		&cli.StringFlag{Name: "document-model", Aliases: []string{"passage-model"}, Destination: &o.docModel, Usage: "MODEL for the documents, where they have one of their own"},
-		&cli.StringFlag{Name: "checkpoints", Aliases: []string{"checkpoint-dir"}, Destination: &o.checkpoints, Usage: "evaluate every model directory in `DIR`"},
+		&cli.StringFlag{Name: "checkpoints", Aliases: []string{"checkpoint-dir"}, Destination: &o.checkpoints, Usage: "evaluate every checkpoint-N of a training run's `DIR`, or every model directory in it"},
 		&cli.BoolFlag{Name: "evaluate-all", Destination: &o.all, Usage: "the reference's switch beside checkpoint_dir"},
 		&cli.IntFlag{Name: "max-documents", Destination: &o.run.MaxDocuments, Usage: "search only the first `N` documents; the results say so"},
 		&cli.Int64Flag{Name: "memory-budget", Value: 1024, Destination: &o.memoryMB, Usage: "`MB` that the search may hold beside the model"},
@@ -127,51 +122,23 @@ func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 		}
 		reports, all = append(reports, r), append(all, outcomes...)
 	}
+	differences, err := compareReports(reports)
+	if err != nil {
+		return err
+	}
 	if o.json {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(map[string]any{"models": reports}); err != nil {
+		object := map[string]any{"models": reports}
+		if len(differences) > 0 {
+			object["differences"] = differences
+		}
+		if err := printJSON(stdout, object); err != nil {
 			return err
 		}
 	} else {
 		printScores(stdout, reports)
+		printDifferences(stdout, differences)
 	}
 	return checkGates(gates, all)
-}
-
-// pair is a model for queries and one for documents, most often the same.
-type pair struct{ query, document string }
-
-// models lists what is to be evaluated.
-func (o *evalOptions) models() ([]pair, error) {
-	if o.all && o.checkpoints == "" {
-		return nil, withHint(usagef("eval: --evaluate_all needs the folder of the checkpoints"), "add --checkpoints DIR")
-	}
-	if o.checkpoints != "" {
-		found, err := filepath.Glob(filepath.Join(o.checkpoints, "*", "config.json"))
-		if err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("eval: no model directories (with a config.json) in %q", o.checkpoints)
-		}
-		var list []pair
-		for _, f := range found {
-			list = append(list, pair{filepath.Dir(f), filepath.Dir(f)})
-		}
-		return list, nil
-	}
-	p := pair{o.model, o.model}
-	if o.queryModel != "" {
-		p.query = o.queryModel
-	}
-	if o.docModel != "" {
-		p.document = o.docModel
-	}
-	if p.document == "" {
-		p.document = p.query
-	}
-	if p.query == "" {
-		p.query = p.document
-	}
-	return []pair{p}, nil
 }
 
 // evalOne evaluates one model (or pair) on all tasks.
