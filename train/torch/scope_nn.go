@@ -1,0 +1,44 @@
+//go:build !lite
+
+package torch
+
+import "github.com/sugarme/gotch/libtch"
+
+// MatMul is torch.matmul.
+func (s *Scope) MatMul(a, b *Tensor) *Tensor { return s.binary("matmul", libtch.AtgMatmul, a, b) }
+
+// Linear is torch.nn.functional.linear: x [..., in] times w [out, in] transposed, plus bias [out] or nil.
+func (s *Scope) Linear(x, w, bias *Tensor) *Tensor {
+	return s.op("linear", func(out *libtch.Ctensor) { libtch.AtgLinear(out, x.h, w.h, bias.handle()) }, x, w)
+}
+
+// Embedding is torch.nn.functional.embedding: the rows of w [n, d] that indices (integers of any shape) name.
+func (s *Scope) Embedding(w, indices *Tensor) *Tensor {
+	return s.op("embedding", func(out *libtch.Ctensor) { libtch.AtgEmbedding(out, w.h, indices.h, -1, 0, 0) }, w, indices)
+}
+
+// CrossEntropy is torch.nn.functional.cross_entropy, mean over the rows: logits [n, classes], targets int64 [n], or
+// probabilities [n, classes].
+func (s *Scope) CrossEntropy(logits, targets *Tensor) *Tensor {
+	const mean, ignored = 1, -100
+	return s.op("cross_entropy", func(out *libtch.Ctensor) {
+		libtch.AtgCrossEntropyLoss(out, logits.h, targets.h, nil, mean, ignored, 0)
+	}, logits, targets)
+}
+
+// LayerNorm is torch.nn.functional.layer_norm over the last n dimensions; w and b may be nil.
+func (s *Scope) LayerNorm(x *Tensor, n int, w, b *Tensor, eps float64) *Tensor {
+	return s.op("layer_norm", func(out *libtch.Ctensor) {
+		shape := x.Shape()
+		list, k := intList(shape[max(0, len(shape)-n):])
+		libtch.AtgLayerNorm(out, x.h, list, k, w.handle(), b.handle(), eps, 1)
+	}, x)
+}
+
+// ScaledDotProductAttention is torch.nn.functional.scaled_dot_product_attention: q [..., lq, d], k [..., lk, d], v
+// [..., lk, dv]; mask is nil, bool (true: attend) or additive, and broadcasts to [..., lq, lk].
+func (s *Scope) ScaledDotProductAttention(q, k, v, mask *Tensor, causal bool, scale float64) *Tensor {
+	return s.op("scaled_dot_product_attention", func(out *libtch.Ctensor) {
+		libtch.AtgScaledDotProductAttention(out, q.h, k.h, v.h, mask.handle(), 0, flag(causal), scale, 0)
+	}, q, k, v)
+}

@@ -1,0 +1,47 @@
+//go:build !lite
+
+// The C side of this package: what gotch's libtch lacks. A handle is an at::Tensor*, as in libtch. Functions that can fail
+// return a message that the caller frees, or null.
+#pragma once
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Operations. *out receives a new handle; optional tensors may be null.
+char* graft_gelu(void** out, void* x, int tanh);
+char* graft_clone(void** out, void* x);
+char* graft_rms_norm(void** out, void* x, int dims, void* weight, double eps);
+char* graft_normalize(void** out, void* x, int64_t dim, double eps);
+
+// Autograd.
+char* graft_backward(void* y, void* grad);
+int graft_set_grad(int on);
+char* graft_recompute(uintptr_t closure, void** in, int inputs, void** out, int max_outputs, int* outputs);
+
+// Autocast: begin returns the state to hand to end.
+typedef struct { int device; int enabled; int dtype; int cache; } graft_autocast;
+graft_autocast graft_autocast_begin(int device, int dtype);
+void graft_autocast_end(graft_autocast before);
+
+// Gradients and optimizer; a parameter without gradient is left out.
+char* graft_adamw(void** params, void** exp_avgs, void** exp_avg_sqs, void** steps, int n, double lr, double beta1,
+                  double beta2, double decay, double eps);
+char* graft_grad_norm(void** params, int n, double max, double* norm);
+char* graft_scale_grads(void** params, int n, double factor);
+char* graft_grads_finite(void** params, int n, int* finite);
+void graft_zero_grads(void** params, int n);
+
+// The process.
+char* graft_seed(int64_t seed);
+void graft_set_threads(int n);
+int graft_threads(void);
+char* graft_dlopen(const char* path);
+int graft_cuda_devices(void);
+char* graft_memory(int device, int64_t* allocated, int64_t* peak, int64_t* reserved);
+char* graft_reset_peak(int device);
+int graft_tune_malloc(void);
+
+#ifdef __cplusplus
+}
+#endif
