@@ -1,0 +1,175 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"iter"
+)
+
+// Errors that a command can say more about.
+var (
+	ErrNoNegatives = errors.New("neg is empty")
+	ErrNoScores    = errors.New("teacher scores are missing")
+)
+
+// Options say what rows must have and which of them are used.
+type Options struct {
+	GroupSize  int   // passages of a query: one positive, the others negatives. 1: negatives are not read
+	NeedScores bool  // every row must have teacher scores, for distillation
+	MaxPerFile int   // rows used of each file, chosen at random where it has more; 0: all
+	Seed       int64 // of that choice
+}
+
+// Set is training data whose every line has been checked. It holds no text: rows are read again when asked for.
+type Set struct {
+	Sources []Source
+	options Options
+	rows    int
+}
+
+// Open checks every line of the files, and of the data files of the folders, in paths: *.jsonl and *.json, one object a
+// line, also with .gz. Its error is a *LineError, or a Problems where there are several.
+func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
+	if o.GroupSize < 1 {
+		return nil, fmt.Errorf("group size is %d: it must be 1 or more", o.GroupSize)
+	}
+	if o.MaxPerFile < 0 {
+		return nil, fmt.Errorf("rows per file are %d: they must be 0 or more", o.MaxPerFile)
+	}
+	sources, err := findSources(paths)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{Sources: sources, options: o}
+	var problems problemList
+	for i := range sources {
+		if err := s.check(ctx, i, &problems); err != nil {
+			return nil, err
+		}
+		source := &sources[i]
+		source.Rows = source.Lines
+		if o.MaxPerFile > 0 {
+			source.Rows = min(source.Lines, o.MaxPerFile)
+		}
+		s.rows += source.Rows
+	}
+	return s, problems.err()
+}
+
+// check reads one file, counts its rows and sums its bytes. Its error is that of ctx.
+func (s *Set) check(ctx context.Context, number int, problems *problemList) error {
+	source := &s.Sources[number]
+	before, sum := problems.count, sha256.New()
+	for _, err := range s.scan(ctx, number, sum) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			problems.add(err)
+			continue
+		}
+		source.Lines++
+	}
+	sum.Sum(source.sum[:0])
+	if problems.count == before {
+		switch {
+		case source.Lines == 0:
+			problems.add(&LineError{File: source.Path, Err: errors.New("no rows in it")})
+		case source.OwnGroup && s.options.GroupSize == 1:
+			problems.add(&LineError{File: source.Path, Err: fmt.Errorf("its name ends in %s, so a query has no negatives but those of its group, and a group of 1 has none", ownGroupSuffix)})
+		}
+	}
+	return nil
+}
+
+// Len is the number of rows that are used.
+func (s *Set) Len() int { return s.rows }
+
+// Rows reads the rows that are used, file by file in the order of lines. It is an error where a file is not what Open
+// saw; an error is the last thing it yields.
+func (s *Set) Rows(ctx context.Context) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for i, source := range s.Sources {
+			sum, selection := sha256.New(), source.selection(s.options, i)
+			for row, err := range s.scan(ctx, i, sum) {
+				if err != nil {
+					yield(Row{}, err)
+					return
+				}
+				if selection.take() && !yield(row, nil) {
+					return
+				}
+			}
+			if !bytes.Equal(sum.Sum(nil), source.sum[:]) {
+				yield(Row{}, &LineError{File: source.Path, Err: errors.New("has changed since it was checked")})
+				return
+			}
+		}
+	}
+}
+
+// Row reads row i. It reads the files up to there, so it is for looking at a few.
+func (s *Set) Row(i int) (Row, error) {
+	if i >= 0 {
+		for row, err := range s.Rows(context.Background()) {
+			if err != nil || i == 0 {
+				return row, err
+			}
+			i--
+		}
+	}
+	return Row{}, fmt.Errorf("row is outside of 0 to %d", s.rows-1)
+}
+
+// scan yields every row of a file. After the error of a line it goes on with the next one. sum gets the file's bytes.
+func (s *Set) scan(ctx context.Context, number int, sum hash.Hash) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		source := s.Sources[number]
+		for l, err := range readLines(source.Path, sum) {
+			if err == nil && l.number%256 == 0 {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			if len(bytes.TrimSpace(l.text)) == 0 {
+				continue
+			}
+			row, err := s.row(l.text)
+			row.Source, row.Line = number, l.number
+			if err != nil {
+				err = &LineError{source.Path, l.number, err}
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// row reads a line and checks what the options ask for.
+func (s *Set) row(text []byte) (Row, error) {
+	r, err := parseRow(text)
+	if err != nil {
+		return r, err
+	}
+	if s.options.GroupSize == 1 {
+		r.Neg, r.NegScores = nil, nil
+	} else if len(r.Neg) == 0 {
+		return r, fmt.Errorf("%w, and a group of %d passages has %d of it", ErrNoNegatives, s.options.GroupSize, s.options.GroupSize-1)
+	}
+	if s.options.NeedScores {
+		switch {
+		case r.PosScores == nil:
+			return r, fmt.Errorf("%w: distillation needs pos_scores", ErrNoScores)
+		case r.NegScores == nil && len(r.Neg) > 0:
+			return r, fmt.Errorf("%w: distillation needs neg_scores", ErrNoScores)
+		}
+	}
+	return r, nil
+}

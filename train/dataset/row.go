@@ -1,0 +1,205 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// Row is one line of training data.
+type Row struct {
+	Source int // number of its file in Set.Sources
+	Line   int // in that file, from 1
+
+	Query     string
+	Pos, Neg  []string
+	PosScores []float64 // of each of Pos; nil where the line has none
+	NegScores []float64 // of each of Neg
+	Prompt    *string   // replaces the query instruction, even by nothing; nil: the line has none
+	Type      string    // FlagEmbedding's kind of task; not used
+}
+
+// parseRow reads a row and checks what holds for every row.
+func parseRow(text []byte) (Row, error) {
+	f, err := parseObject(text)
+	if err != nil {
+		return Row{}, err
+	}
+	r := Row{Query: f.text("query"), Pos: f.texts("pos"), Neg: f.texts("neg"), Type: f.text("type")}
+	r.PosScores = f.scores("pos_scores", len(r.Pos))
+	r.NegScores = f.scores("neg_scores", len(r.Neg))
+	if f.has("prompt") {
+		prompt := f.text("prompt")
+		r.Prompt = &prompt
+	}
+	if f.err != nil {
+		return Row{}, f.err
+	}
+	return r, f.checkTexts(&r)
+}
+
+// object is a JSON object whose fields are read one by one. Names are exact, and a field that is null is none. err is
+// the first error of a field that was read.
+type object struct {
+	fields map[string]json.RawMessage
+	err    error
+}
+
+func parseObject(text []byte) (*object, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("line is not UTF-8")
+	}
+	if kind := kindOf(text); kind != "" && kind != "an object" {
+		return nil, fmt.Errorf("want a JSON object, have %s", kind)
+	}
+	f := new(object)
+	if err := json.Unmarshal(text, &f.fields); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) && notFinite(text, syntax.Offset) {
+			return nil, errors.New("not JSON: numbers must be finite, and NaN and Infinity are not JSON")
+		}
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	for name, value := range f.fields {
+		if bytes.Equal(value, []byte("null")) {
+			delete(f.fields, name)
+		}
+	}
+	return f, nil
+}
+
+// notFinite says whether the text at which JSON ceases to make sense is a number as Python writes those that are none.
+func notFinite(text []byte, offset int64) bool {
+	at := text[min(max(offset-1, 0), int64(len(text))):]
+	return bytes.HasPrefix(at, []byte("NaN")) || bytes.HasPrefix(at, []byte("Infinity"))
+}
+
+func (f *object) has(name string) bool {
+	_, ok := f.fields[name]
+	return ok
+}
+
+// fail keeps the first error.
+func (f *object) fail(format string, args ...any) {
+	if f.err == nil {
+		f.err = fmt.Errorf(format, args...)
+	}
+}
+
+// text is a field that holds a text; "" where there is none.
+func (f *object) text(name string) string {
+	var text string
+	if raw, ok := f.fields[name]; ok && json.Unmarshal(raw, &text) != nil {
+		f.fail("%s: want a text, have %s", name, kindOf(raw))
+	}
+	return text
+}
+
+// texts is a field that holds a list of texts; nil where there is none.
+func (f *object) texts(name string) []string {
+	texts, err := list[string](f.fields[name], "a text")
+	if err != nil {
+		f.fail("%s%w", name, err)
+	}
+	return texts
+}
+
+// scores is a field that holds one finite number for each of n passages; nil where there is none.
+func (f *object) scores(name string, n int) []float64 {
+	scores, err := list[float64](f.fields[name], "a number")
+	if err != nil {
+		f.fail("%s%w", name, err)
+		return nil
+	}
+	if scores != nil && len(scores) != n {
+		f.fail("%s has %d numbers for %d passages", name, len(scores), n)
+	}
+	for i, score := range scores {
+		if math.Abs(score) > math.MaxFloat32 {
+			f.fail("%s[%d]: %g is out of range", name, i, score)
+		}
+	}
+	return scores
+}
+
+// checkTexts checks that there is a query and a positive, and that none is blank.
+func (f *object) checkTexts(r *Row) error {
+	for _, name := range []string{"query", "pos"} {
+		if !f.has(name) {
+			return fmt.Errorf("%s is missing", name)
+		}
+	}
+	if strings.TrimSpace(r.Query) == "" {
+		return errors.New("query is blank")
+	}
+	if len(r.Pos) == 0 {
+		return errors.New("pos is empty: a row needs a passage that answers its query")
+	}
+	for i, text := range r.Pos {
+		if strings.TrimSpace(text) == "" {
+			return fmt.Errorf("pos[%d] is blank", i)
+		}
+	}
+	return nil
+}
+
+// list is a JSON list whose elements are all of one kind; nil without raw.
+func list[T string | float64](raw json.RawMessage, kind string) ([]T, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	var values []*T // pointers, because null would leave a plain element as it is
+	err := json.Unmarshal(raw, &values)
+	out := make([]T, len(values))
+	for i, v := range values {
+		if v == nil {
+			return nil, listError(raw, kind)
+		}
+		out[i] = *v
+	}
+	if err != nil {
+		return nil, listError(raw, kind)
+	}
+	return out, nil
+}
+
+// listError says what is wrong with a list that could not be read.
+func listError(raw json.RawMessage, kind string) error {
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return fmt.Errorf(": want a list, have %s", kindOf(raw))
+	}
+	for i, element := range elements {
+		if have := kindOf(element); have != kind {
+			return fmt.Errorf("[%d]: want %s, have %s", i, kind, have)
+		}
+	}
+	return errors.New(" holds a number that is out of range")
+}
+
+// kindOf names what a JSON value is by its first byte; "" where no value begins so.
+func kindOf(raw []byte) string {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return ""
+	}
+	switch c := raw[0]; {
+	case c == '{':
+		return "an object"
+	case c == '[':
+		return "a list"
+	case c == '"':
+		return "a text"
+	case c == '-' || c >= '0' && c <= '9':
+		return "a number"
+	case bytes.Equal(raw, []byte("true")) || bytes.Equal(raw, []byte("false")):
+		return "a truth value"
+	case bytes.Equal(raw, []byte("null")):
+		return "null"
+	}
+	return ""
+}
