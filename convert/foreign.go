@@ -173,7 +173,7 @@ func asInt64(b *graph.Builder, v *graph.Value) *graph.Value {
 func (m *Model) nameOutputs(o OpenOptions) error {
 	g := m.Graph.Graph
 	tokens, text := m.outputs()
-	repool := m.poolsOtherwise(o)
+	repool := m.poolsOtherwise(o) || o.Unnormalized && tokens != nil && m.normalizes() && len(m.Modules.Dense) == 0
 	switch {
 	case tokens == nil && text == nil:
 		return fmt.Errorf("no output is a vector per token or per text; the outputs are %v", g.Outputs)
@@ -194,7 +194,8 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 		m.Warnings = append(m.Warnings, "nothing says how tokens are pooled: their mean is taken")
 	}
 	b := freshBuilder(g)
-	v, dim := m.Modules.embed(b, m.Graph.Opset(""), tokens, asInt64(b, find(g.Inputs, "attention_mask")), features)
+	modules := m.graphModules(o)
+	v, dim := modules.embed(b, m.Graph.Opset(""), tokens, asInt64(b, find(g.Inputs, "attention_mask")), features)
 	if err := b.Err(); err != nil {
 		return err
 	}
@@ -215,6 +216,12 @@ func (m *Model) poolsOtherwise(o OpenOptions) bool {
 	}
 	normalize, _ := m.Graph.Meta(metaNormalize)
 	return pooling != m.Modules.PoolingName() || normalize != strconv.FormatBool(m.Modules.Normalize)
+}
+
+// normalizes reports whether the file says that its text vectors have length 1.
+func (m *Model) normalizes() bool {
+	v, _ := m.Graph.Meta(metaNormalize)
+	return v == "true"
 }
 
 // outputs finds the token vectors and the text vectors: by name, else the first output of three

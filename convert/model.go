@@ -44,16 +44,19 @@ type Model struct {
 	Warnings  []string // what a user should know, one sentence each
 	Steps     []Step   // how the model came about, from graft.json
 
-	source *source // the checkpoint, nil for ONNX
+	source *source           // the checkpoint, nil for ONNX
+	prefix string            // what stands before the architecture's names in the checkpoint
+	stored map[string]string // initializer -> its tensor in the checkpoint
+	files  closers           // behind the weights
+
+	changed      map[string]bool // initializers that hold other values than were opened
+	parent       string          // hash of what was opened, once a weight has changed
+	adapter      string          // the adapter that was merged when the model was opened; "": none
+	unnormalized bool            // the graph leaves out the normalization that Modules names
 }
 
 // Close closes the files behind the graph's weights, which cannot be read any more.
-func (m *Model) Close() error {
-	if m.source == nil {
-		return nil
-	}
-	return m.source.Close()
-}
+func (m *Model) Close() error { return m.files.Close() }
 
 // OpenOptions says how to read a model where its directory leaves a choice.
 type OpenOptions struct {
@@ -69,9 +72,16 @@ type OpenOptions struct {
 	Bidirectional bool              // decoders: attend to all real tokens
 	HiddenStates  bool              // add the outputs hidden_states.0 (the embeddings), .1, … (the blocks)
 	Hub           *Hub              // where hf:… is found; nil: as the environment says
+
+	// Adapter is a LoRA adapter in PEFT's format to merge: a directory or hf:org/name[@revision].
+	Adapter string
+	// Unnormalized leaves the normalization out of the graph, as training wants it: sentence_embedding
+	// is the vector before it. Modules says what the directory says, and Save writes it.
+	Unnormalized bool
 }
 
-// Open reads a model: a directory with a checkpoint or an ONNX file, a bare .onnx file, or
+// Open reads a model: a directory with a checkpoint or an ONNX file, a bare .onnx file, a LoRA
+// adapter in PEFT's format (its base model is opened and the adapter merged), or
 // hf:org/name[@revision]. Close it when its weights are not needed any more.
 func Open(path string, o OpenOptions) (*Model, error) {
 	m, err := open(path, o)
@@ -83,20 +93,12 @@ func Open(path string, o OpenOptions) (*Model, error) {
 }
 
 func open(path string, o OpenOptions) (*Model, error) {
-	if name, ok := strings.CutPrefix(path, "hf:"); ok {
-		if o.Hub == nil {
-			o.Hub = HubFromEnv(os.Getenv)
-		}
-		hub := *o.Hub
-		if o.Variant != "" {
-			file := "onnx/model_" + o.Variant + ".onnx"
-			hub.Extra = []string{file, file + "_data", file + ".data"}
-		}
-		dir, err := hub.Fetch(context.Background(), name)
-		if err != nil {
-			return nil, err
-		}
-		path = dir
+	path, err := o.fetch(path)
+	if err != nil {
+		return nil, err
+	}
+	if o.Adapter != "" || isAdapter(path) {
+		return openAdapted(path, o)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -108,9 +110,6 @@ func open(path string, o OpenOptions) (*Model, error) {
 		}
 		return openONNX(modelDir(path), path, o)
 	}
-	if isAdapter(path) {
-		return nil, errors.New("is a LoRA adapter (adapter_config.json); open its base model and give the adapter beside it")
-	}
 	if file, err := onnxFile(path, o); err != nil || file != "" {
 		if err != nil {
 			return nil, err
@@ -120,8 +119,21 @@ func open(path string, o OpenOptions) (*Model, error) {
 	return openCheckpoint(path, o)
 }
 
-func isAdapter(dir string) bool {
-	return exists(filepath.Join(dir, "adapter_config.json")) && !exists(filepath.Join(dir, "config.json"))
+// fetch is the folder of hf:… in the cache, after downloading what it lacks; any other path is itself.
+func (o OpenOptions) fetch(path string) (string, error) {
+	name, ok := strings.CutPrefix(path, "hf:")
+	if !ok {
+		return path, nil
+	}
+	if o.Hub == nil {
+		o.Hub = HubFromEnv(os.Getenv)
+	}
+	hub := *o.Hub
+	if o.Variant != "" {
+		file := "onnx/model_" + o.Variant + ".onnx"
+		hub.Extra = []string{file, file + "_data", file + ".data"}
+	}
+	return hub.Fetch(context.Background(), name)
 }
 
 // modelDir is the model directory that an ONNX file belongs to: the one above onnx/, else its own.
@@ -181,6 +193,7 @@ func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 	if m.source, err = openSource(dir); err != nil {
 		return nil, err
 	}
+	m.files = append(m.files, m.source)
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -306,7 +319,8 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	}
 	out := m.Arch.Forward(root, config, in)
 	var v *graph.Value
-	v, m.Dim = m.Modules.embed(b, irOpset, out.Hidden, attention, m.Sizes.Hidden)
+	modules := m.graphModules(o)
+	v, m.Dim = modules.embed(b, irOpset, out.Hidden, attention, m.Sizes.Hidden)
 	if err := b.Err(); err != nil {
 		return err
 	}
@@ -320,7 +334,7 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		}
 	}
 	m.Graph = &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Domain: "", Version: irOpset}}, ProducerName: "graft", Graph: g}
-	m.Unused = plan.unused()
+	m.Unused, m.prefix, m.stored = plan.unused(), plan.prefix, plan.taken
 	if o.Pooling == "" && !m.Modules.Found {
 		m.Warnings = append(m.Warnings, "no modules.json says how tokens are pooled: their mean is taken")
 	}
@@ -348,7 +362,7 @@ func (s *source) addDense(dir string, layers []Dense) error {
 		}
 		for name, t := range own.tensors {
 			t.Name = d.Dir + "." + name
-			s.tensors[t.Name] = t
+			s.tensors[t.Name], s.raw[t.Name] = t, own.raw[name]
 		}
 		s.Closer = closers{s.Closer, own.Closer}
 	}

@@ -174,7 +174,7 @@ func TestOpenMistakes(t *testing.T) {
 		{"unknown pooling", []string{`"median"`, "last_8"}, write("1_Pooling/config.json", `{"pooling_mode":"median"}`)},
 		{"prompt left out", []string{"include_prompt"}, write("1_Pooling/config.json", `{"pooling_mode":"mean","include_prompt":false}`)},
 		{"no pooling", []string{"1_Pooling"}, func(t *testing.T, dir string) { os.RemoveAll(filepath.Join(dir, "1_Pooling")) }},
-		{"adapter", []string{"LoRA adapter"}, func(t *testing.T, dir string) {
+		{"adapter without a rank", []string{"adapter_config.json", "r is 0"}, func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, "config.json"))
 			os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte("{}"), 0o666)
 		}},

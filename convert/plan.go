@@ -13,14 +13,14 @@ import (
 // asks for (graph.Weights) and knows at the end which tensors nobody asked for.
 type plan struct {
 	source *source
-	prefix string // what stands before the architecture's names, "" or ending in "."
-	taken  map[string]bool
+	prefix string            // what stands before the architecture's names, "" or ending in "."
+	taken  map[string]string // name asked for -> name in the checkpoint
 }
 
 // newPlan finds where the architecture's tensors begin: the prefix is what stands before the
 // anchor, which every checkpoint of it has ("bert.", "model.", "" …).
 func newPlan(s *source, anchor string) (*plan, error) {
-	p := &plan{source: s, taken: map[string]bool{}}
+	p := &plan{source: s, taken: map[string]string{}}
 	var found []string
 	for _, name := range s.names() {
 		if prefix, ok := strings.CutSuffix(name, anchor); ok && (prefix == "" || strings.HasSuffix(prefix, ".")) {
@@ -65,7 +65,7 @@ func (p *plan) Tensor(name string) (*graph.Tensor, bool) {
 	if !ok {
 		return nil, false
 	}
-	p.taken[t.Name] = true
+	p.taken[name] = t.Name
 	renamed := *t
 	renamed.Name = name
 	return &renamed, true
@@ -76,7 +76,11 @@ var buffers = regexp.MustCompile(`(^|\.)(position_ids|rotary_emb\.inv_freq|rotar
 
 // unused are the tensors that nothing was made of, sorted: heads for other tasks, poolers.
 func (p *plan) unused() []string {
+	taken := map[string]bool{}
+	for _, name := range p.taken {
+		taken[name] = true
+	}
 	return slices.DeleteFunc(p.source.names(), func(name string) bool {
-		return p.taken[name] || buffers.MatchString(name)
+		return taken[name] || buffers.MatchString(name)
 	})
 }

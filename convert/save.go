@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"graft/convert/safetensors"
 	"graft/graph"
 	"graft/graph/onnx"
 	"graft/graph/pass"
@@ -21,6 +21,9 @@ type SaveOptions struct {
 	pass.LowerOptions        // the form of the ONNX file
 	Lowered           bool   // the graph is written as it stands: it was lowered, or is somebody else's
 	External          bool   // weights go to a file beside the ONNX file, whatever their size
+	NoONNX            bool   // leave onnx/ out where there is a checkpoint; a model that came as ONNX has it in any case
+	KeepDType         bool   // round weights that changed to the checkpoint's element types; else they are float32
+	ShardSize         int64  // most bytes of a file of the checkpoint where it is written anew; 0: 5 GB
 	Variant           string // add onnx/model_<variant>.onnx to the directory instead of making one
 	Overwrite         bool   // replace what is there
 	Step              Step   // what made the model; Version and Parent are filled in where they are empty
@@ -32,18 +35,21 @@ type SaveOptions struct {
 // left. It returns what a user should know.
 //
 // A directory that is made holds config.json as it was, the checkpoint under its own names
-// (linked or copied; a pickle becomes safetensors), the tokenizer's files, what
-// sentence-transformers reads, onnx/model.onnx and graft.json.
+// (linked or copied; safetensors written anew where it was a pickle or SetWeights changed it), the
+// tokenizer's files, what sentence-transformers reads, onnx/model.onnx and graft.json.
 func Save(ctx context.Context, dir string, m *Model, o SaveOptions) (warnings []string, err error) {
 	s := &saver{ctx: ctx, model: m, SaveOptions: o}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("write model: %w", err)
 	}
-	if o.Variant != "" {
+	switch {
+	case m.checkMerged() != nil:
+		err = m.checkMerged()
+	case o.Variant != "":
 		err = s.addVariant(dir)
-	} else {
-		err = s.makeDir(dir)
+	default:
+		err = s.makeDir(dir, s.config, s.weights, s.tokenizer, s.modules, s.onnxModel)
 	}
 	if err != nil {
 		return s.warnings, fmt.Errorf("write model %q: %w", dir, err)
@@ -63,8 +69,8 @@ func (s *saver) warn(format string, args ...any) {
 	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
 }
 
-// makeDir writes the whole directory beside its place and moves it there.
-func (s *saver) makeDir(dir string) (err error) {
+// makeDir writes the whole directory, by steps, beside its place and moves it there.
+func (s *saver) makeDir(dir string, steps ...func() error) (err error) {
 	if err := s.mayReplace(dir); err != nil {
 		return err
 	}
@@ -79,7 +85,10 @@ func (s *saver) makeDir(dir string) (err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return err
 	}
-	for _, step := range []func() error{s.config, s.weights, s.tokenizer, s.modules, s.onnxModel} {
+	if err := s.completeStep(); err != nil {
+		return err
+	}
+	for _, step := range steps {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
@@ -104,7 +113,7 @@ func (s *saver) mayReplace(dir string) error {
 	case !s.Overwrite:
 		return fmt.Errorf("it exists already: %w", fs.ErrExist)
 	}
-	for _, name := range []string{provenanceFile, "config.json", "modules.json", "onnx"} {
+	for _, name := range []string{provenanceFile, "config.json", "modules.json", adapterConfigFile, "onnx"} {
 		if exists(filepath.Join(dir, name)) {
 			return nil
 		}
@@ -137,6 +146,9 @@ func (s *saver) addVariant(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.completeStep(); err != nil {
+		return err
+	}
 	if err := s.onnxModel(); err != nil {
 		return err
 	}
@@ -152,9 +164,32 @@ func (s *saver) file() string {
 	return filepath.Join("onnx", name)
 }
 
-// onnxModel writes the graph in the form asked for, and completes the step.
+// completeStep says in the step what made it, and of what.
+func (s *saver) completeStep() (err error) {
+	if s.Step.Version == "" {
+		s.Step.Version = s.Version
+	}
+	s.Step.Variant = s.Variant
+	if s.Step.Parent == "" {
+		s.Step.Parent = s.model.parent
+	}
+	if s.Step.Parent == "" {
+		s.Step.Parent, err = s.model.Hash()
+	}
+	return err
+}
+
+// onnxModel writes the graph in the form asked for.
 func (s *saver) onnxModel() error {
+	if s.NoONNX && s.model.source != nil {
+		return nil
+	}
 	m := s.model.Graph.Clone()
+	if s.model.unnormalized {
+		if err := s.model.normalize(m); err != nil {
+			return err
+		}
+	}
 	if !s.Lowered {
 		if s.model.source == nil { // from an ONNX file, in whatever form it was written
 			if _, err := pass.Raise(m); err != nil {
@@ -167,17 +202,6 @@ func (s *saver) onnxModel() error {
 		if err := pass.Simplify(m); err != nil {
 			return err
 		}
-	}
-	if s.Step.Version == "" {
-		s.Step.Version = s.Version
-	}
-	s.Step.Variant = s.Variant
-	if s.Step.Parent == "" {
-		hash, err := s.model.Hash()
-		if err != nil {
-			return err
-		}
-		s.Step.Parent = hash
 	}
 	meta, err := s.model.Modules.metadata(s.Version, s.Step.Parent)
 	if err != nil {
@@ -228,40 +252,33 @@ func (s *saver) config() error {
 		s.warn("there is no config.json, which optimum and sentence-transformers need")
 		return nil
 	}
-	return os.WriteFile(filepath.Join(s.dir, "config.json"), s.model.Config, 0o666)
+	config := s.model.Config
+	if len(s.model.changed) > 0 && !s.KeepDType {
+		var err error
+		if config, err = inFloat32(config); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(s.dir, "config.json"), config, 0o666)
 }
 
-// weights puts the checkpoint into the directory: safetensors files as they are, a pickle as one
-// safetensors file with the same names and element types.
-func (s *saver) weights() error {
-	from := s.model.source
-	if from == nil {
-		return nil
+// inFloat32 is a config whose element type, where it names one, is float32.
+func inFloat32(config json.RawMessage) (json.RawMessage, error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(config, &keys); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	if from.format == "safetensors" {
-		return s.linkAll(from.files)
-	}
-	var entries []safetensors.Entry
-	for _, name := range from.names() {
-		if t := from.raw[name]; t.stored != nil {
-			entries = append(entries, safetensors.Entry{Name: name, DType: t.dtype, Shape: from.tensors[name].Shape})
+	for _, key := range []string{"dtype", "torch_dtype"} { // of transformers 5 and 4
+		old, ok := keys[key]
+		if !ok || string(old) == `"float32"` {
+			continue
+		}
+		var err error
+		if config, err = withKey(config, key, "float32"); err != nil {
+			return nil, err
 		}
 	}
-	w, err := safetensors.Create(filepath.Join(s.dir, safetensors.FileName), map[string]string{"format": "pt"}, entries)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	for _, e := range entries {
-		err := w.Tensor(e.Name, func(out io.Writer) error {
-			_, err := from.raw[e.Name].stored.WriteTo(stoppableWriter{s.ctx, out})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return w.Commit()
+	return config, nil
 }
 
 // linkAll puts files of the model's directory into the new one, by their relative paths.
@@ -322,23 +339,4 @@ func (s *saver) modules() error {
 		}
 	}
 	return s.dense()
-}
-
-// dense puts the folders of Dense modules into the directory.
-func (s *saver) dense() error {
-	for _, d := range s.model.Modules.Dense {
-		entries, err := os.ReadDir(filepath.Join(s.model.Dir, d.Dir))
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if e.IsDir() {
-				continue
-			}
-			if err := s.link(filepath.Join(s.model.Dir, d.Dir, e.Name()), filepath.Join(d.Dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -39,23 +39,34 @@ type stored interface {
 // openSource opens the checkpoint of a model directory: safetensors where there is one, else a
 // PyTorch pickle. The error wraps fs.ErrNotExist where there is neither.
 func openSource(dir string) (*source, error) {
+	s, err := openTensors(dir, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no weights: the directory has none of %q: %w", checkpointFiles, fs.ErrNotExist)
+	}
+	if err == nil && s.format == "safetensors" {
+		if s.files, err = safetensorsFiles(dir); err != nil {
+			s.Close()
+		}
+	}
+	return s, err
+}
+
+// openTensors opens the safetensors checkpoint at one path or, where there is none, the pickle at the other.
+func openTensors(safe, pickled string) (*source, error) {
 	s := &source{tensors: map[string]*graph.Tensor{}, raw: map[string]rawTensor{}}
-	c, err := safetensors.Open(dir)
+	c, err := safetensors.Open(safe)
 	if err == nil {
 		s.format, s.Closer = "safetensors", c
-		s.files, err = safetensorsFiles(dir)
 		for _, t := range c.Tensors {
 			err = errors.Join(err, s.add(t.Name, t.DType, t.Shape, t))
 		}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		var p *pickle.Checkpoint
-		if p, err = pickle.Open(dir); err == nil {
+		if p, err = pickle.Open(pickled); err == nil {
 			s.format, s.Closer = "pickle", p
 			for _, t := range p.Tensors {
 				err = errors.Join(err, s.add(t.Name, t.DType, t.Shape, t))
 			}
-		} else if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("no weights: the directory has none of %q: %w", checkpointFiles, fs.ErrNotExist)
 		}
 	}
 	if err != nil {

@@ -39,6 +39,17 @@ func linears(g *graph.Graph) []linear {
 	return list
 }
 
+// LinearModules names the linear modules of g, in its order, each once.
+func LinearModules(g *graph.Graph) []string {
+	var names []string
+	for _, l := range linears(g) {
+		if !slices.Contains(names, l.module) {
+			names = append(names, l.module)
+		}
+	}
+	return names
+}
+
 // linearOf recognizes a product with a matrix of the graph.
 func linearOf(n *graph.Node) (linear, bool) {
 	l := linear{node: n, weight: n.Input(1)}
