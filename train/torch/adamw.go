@@ -2,10 +2,11 @@
 
 package torch
 
-// #include "shim.h"
-import "C"
+import (
+	"fmt"
 
-import "fmt"
+	"graft/train/torch/internal/shim"
+)
 
 // AdamWOptions are the constants of AdamW.
 type AdamWOptions struct {
@@ -70,11 +71,10 @@ func (a *AdamW) Step(lr float64) error {
 		if len(g.params) == 0 {
 			continue
 		}
-		decay := a.options.WeightDecay * float64(i)
-		err := cError("adamw", C.graft_adamw(pointers(g.params), pointers(g.expAvgs), pointers(g.expAvgSqs), pointers(g.steps),
-			C.int(len(g.params)), C.double(lr), C.double(a.options.Beta1), C.double(a.options.Beta2), C.double(decay), C.double(a.options.Eps)))
+		o := a.options
+		err := shim.AdamW(raws(g.params), raws(g.expAvgs), raws(g.expAvgSqs), raws(g.steps), lr, o.Beta1, o.Beta2, o.WeightDecay*float64(i), o.Eps)
 		if err != nil {
-			return err
+			return stepError("adamw", err)
 		}
 	}
 	return nil

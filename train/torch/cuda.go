@@ -2,15 +2,11 @@
 
 package torch
 
-// #include <stdlib.h>
-// #include "shim.h"
-import "C"
-
 import (
-	"errors"
 	"fmt"
 	"sync"
-	"unsafe"
+
+	"graft/train/torch/internal/shim"
 )
 
 // cudaLibraries are libtorch's CUDA parts in the order in which they are opened. They lie beside libtorch_cpu.so, where a
@@ -20,12 +16,8 @@ var cudaLibraries = []string{"libc10_cuda.so", "libtorch_cuda.so"}
 // openCUDA opens them once.
 var openCUDA = sync.OnceValue(func() error {
 	for _, name := range cudaLibraries {
-		path := C.CString(name)
-		message := C.graft_dlopen(path)
-		C.free(unsafe.Pointer(path))
-		if message != nil {
-			defer C.free(unsafe.Pointer(message))
-			return errors.New(C.GoString(message))
+		if err := shim.Open(name); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -35,7 +27,7 @@ var openCUDA = sync.OnceValue(func() error {
 // its libraries; what is missing is in the error.
 func ParseDevice(s string) (Device, error) {
 	if s == "auto" {
-		if openCUDA() == nil && C.graft_cuda_devices() > 0 {
+		if openCUDA() == nil && shim.CUDADevices() > 0 {
 			return Device{Kind: CUDA}, nil
 		}
 		return Device{}, nil
@@ -47,7 +39,7 @@ func ParseDevice(s string) (Device, error) {
 	if err := openCUDA(); err != nil {
 		return d, fmt.Errorf("device %q: open CUDA: %w", s, err)
 	}
-	if n := int(C.graft_cuda_devices()); d.Index >= n {
+	if n := shim.CUDADevices(); d.Index >= n {
 		return d, fmt.Errorf("device %q: CUDA sees %d devices", s, n)
 	}
 	return d, nil

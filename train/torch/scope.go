@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/sugarme/gotch/libtch"
+
+	"graft/train/torch/internal/shim"
 )
 
 // Scope owns the tensors that its operations make: Close frees them all. It keeps the first error; after it, operations do
@@ -98,6 +100,22 @@ func (s *Scope) result(name string, out libtch.Ctensor) *Tensor {
 		return nil
 	}
 	return s.Own(newTensor(out, nil))
+}
+
+// made puts a tensor that the shim made into the scope, or records its error.
+func (s *Scope) made(name string, h shim.Handle, err error) *Tensor {
+	if !s.check(name, err) {
+		return nil
+	}
+	return s.Own(newTensor(libtch.Ctensor(h), nil))
+}
+
+// check records an error of the shim; it says whether there was none.
+func (s *Scope) check(name string, err error) bool {
+	if err != nil {
+		s.Fail(stepError(name, err))
+	}
+	return err == nil
 }
 
 func (s *Scope) unary(name string, f func(*libtch.Ctensor, libtch.Ctensor), x *Tensor) *Tensor {

@@ -2,7 +2,11 @@
 
 package torch
 
-import "github.com/sugarme/gotch/libtch"
+import (
+	"github.com/sugarme/gotch/libtch"
+
+	"graft/train/torch/internal/shim"
+)
 
 // Zeros is torch.zeros.
 func (s *Scope) Zeros(d DType, dev Device, sizes ...int64) *Tensor {
@@ -88,4 +92,13 @@ func (s *Scope) To(x *Tensor, d DType) *Tensor {
 // ToDevice copies x to a device; a tensor that is there already is returned as another handle.
 func (s *Scope) ToDevice(x *Tensor, dev Device) *Tensor {
 	return s.op("to", func(out *libtch.Ctensor) { libtch.AtgTo(out, x.h, dev.number()) }, x)
+}
+
+// Clone is torch.clone.
+func (s *Scope) Clone(x *Tensor) *Tensor {
+	if !s.ready("clone", []*Tensor{x}) {
+		return nil
+	}
+	h, err := shim.Clone(x.raw())
+	return s.made("clone", h, err)
 }

@@ -2,7 +2,11 @@
 
 package torch
 
-import "github.com/sugarme/gotch/libtch"
+import (
+	"github.com/sugarme/gotch/libtch"
+
+	"graft/train/torch/internal/shim"
+)
 
 // MatMul is torch.matmul.
 func (s *Scope) MatMul(a, b *Tensor) *Tensor { return s.binary("matmul", libtch.AtgMatmul, a, b) }
@@ -41,4 +45,31 @@ func (s *Scope) ScaledDotProductAttention(q, k, v, mask *Tensor, causal bool, sc
 	return s.op("scaled_dot_product_attention", func(out *libtch.Ctensor) {
 		libtch.AtgScaledDotProductAttention(out, q.h, k.h, v.h, mask.handle(), 0, flag(causal), scale, 0)
 	}, q, k, v)
+}
+
+// Gelu is torch.nn.functional.gelu, exact or, with tanh, approximated.
+func (s *Scope) Gelu(x *Tensor, tanh bool) *Tensor {
+	if !s.ready("gelu", []*Tensor{x}) {
+		return nil
+	}
+	h, err := shim.Gelu(x.raw(), tanh)
+	return s.made("gelu", h, err)
+}
+
+// RMSNorm is torch.nn.functional.rms_norm over the last n dimensions; w may be nil.
+func (s *Scope) RMSNorm(x *Tensor, n int, w *Tensor, eps float64) *Tensor {
+	if !s.ready("rms_norm", []*Tensor{x}) {
+		return nil
+	}
+	h, err := shim.RMSNorm(x.raw(), n, w.raw(), eps)
+	return s.made("rms_norm", h, err)
+}
+
+// Normalize is torch.nn.functional.normalize: x over its Euclidean norm along dim, the norm being at least eps.
+func (s *Scope) Normalize(x *Tensor, dim int64, eps float64) *Tensor {
+	if !s.ready("normalize", []*Tensor{x}) {
+		return nil
+	}
+	h, err := shim.Normalize(x.raw(), dim, eps)
+	return s.made("normalize", h, err)
 }

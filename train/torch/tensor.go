@@ -2,18 +2,16 @@
 
 package torch
 
-// #include <stdlib.h>
-import "C"
-
 import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
+
+	"graft/train/torch/internal/shim"
 )
 
 // Tensor is a handle of a libtorch tensor. A nil *Tensor stands for "no tensor" where an argument is optional.
@@ -39,6 +37,17 @@ func (t *Tensor) handle() libtch.Ctensor {
 		return nil
 	}
 	return t.h
+}
+
+// raw is the handle as the shim takes it.
+func (t *Tensor) raw() shim.Handle { return shim.Handle(t.handle()) }
+
+func raws(ts []*Tensor) []shim.Handle {
+	hs := make([]shim.Handle, len(ts))
+	for i, t := range ts {
+		hs[i] = t.raw()
+	}
+	return hs
 }
 
 func handles(ts []*Tensor) []libtch.Ctensor {
@@ -220,7 +229,7 @@ func (t *Tensor) CopyFrom(src *Tensor) error {
 	unlock := Lock()
 	defer unlock()
 	var err error
-	withGrad(false, func() {
+	withGrad(shim.GradOff, func() {
 		libtch.AtCopy_(t.h, src.h)
 		err = lastError("copy")
 	})
@@ -263,20 +272,16 @@ func (t *Tensor) Grad() *Tensor {
 	return newTensor(g, nil)
 }
 
-// lastError takes the error of the last call on this OS thread out of its slot. The text goes on with a C++ backtrace:
-// its first line says what is wrong.
+// lastError takes the error of libtch's last call on this OS thread out of its slot.
 func lastError(step string) error {
-	message := libtch.GetAndResetLastErr()
-	if message == nil {
-		return nil
-	}
-	defer C.free(unsafe.Pointer(message))
-	return torchError(step, C.GoString((*C.char)(unsafe.Pointer(message))))
+	return stepError(step, shim.Message(unsafe.Pointer(libtch.GetAndResetLastErr())))
 }
 
-func torchError(step, text string) error {
-	text, _, _ = strings.Cut(text, "\n")
-	return fmt.Errorf("libtorch: %s: %s", step, text)
+func stepError(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("libtorch: %s: %w", step, err)
 }
 
 // sameShape says whether two tensors have equal shapes.

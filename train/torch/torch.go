@@ -2,19 +2,16 @@
 
 package torch
 
-// #cgo LDFLAGS: -ltorch_cpu -lc10
-// #include <stdint.h>
-// extern uint64_t aoti_torch_abi_version(void); // torch/csrc/inductor/aoti_torch/c/shim.h
-import "C"
-
 import (
 	"fmt"
 	"slices"
+
+	"graft/train/torch/internal/shim"
 )
 
 // Version is the version of the libtorch that is loaded, as "2.11.0": the bytes of its ABI version, highest first.
 func Version() (string, error) {
-	v := uint64(C.aoti_torch_abi_version())
+	v := shim.ABIVersion()
 	return fmt.Sprintf("%d.%d.%d", v>>56, v>>48&0xff, v>>40&0xff), nil
 }
 

@@ -21,7 +21,7 @@ char* graft_recompute(uintptr_t closure, void** in, int inputs, void** out, int 
 
 // Autocast: begin returns the state to hand to end.
 typedef struct { int device; int enabled; int dtype; int cache; } graft_autocast;
-graft_autocast graft_autocast_begin(int device, int dtype);
+graft_autocast graft_autocast_begin(int device, int dtype, int on);
 void graft_autocast_end(graft_autocast before);
 
 // Gradients and optimizer; a parameter without gradient is left out.

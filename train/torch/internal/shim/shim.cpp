@@ -94,14 +94,14 @@ struct GradGuard {
 
 struct AutocastGuard {
   graft_autocast before;
-  AutocastGuard(int device, int dtype) : before(graft_autocast_begin(device, dtype)) {}
+  AutocastGuard(int device, int dtype) : before(graft_autocast_begin(device, dtype, true)) {}
   ~AutocastGuard() { graft_autocast_end(before); }
 };
 
 // Go's half of recomputation: runs the closure on n inputs, whose handles it takes over, and returns the outputs' handles,
 // or a message. release forgets the closure.
-extern "C" char* graftRunClosure(uintptr_t closure, void** in, int inputs, void** out, int max_outputs, int* outputs);
-extern "C" void graftReleaseClosure(uintptr_t closure);
+extern "C" char* graftRunSegment(uintptr_t closure, void** in, int inputs, void** out, int max_outputs, int* outputs);
+extern "C" void graftReleaseSegment(uintptr_t closure);
 
 static const int kMaxOutputs = 16;
 
@@ -110,7 +110,7 @@ static variable_list run_closure(uintptr_t closure, const variable_list& in) {
   for (const auto& t : in) handles.push_back(new Tensor(t));
   void* out[kMaxOutputs];
   int n = 0;
-  if (char* message = graftRunClosure(closure, handles.data(), (int)handles.size(), out, kMaxOutputs, &n)) {
+  if (char* message = graftRunSegment(closure, handles.data(), (int)handles.size(), out, kMaxOutputs, &n)) {
     std::string text(message);
     free(message);
     throw std::runtime_error(text);
@@ -127,7 +127,7 @@ struct Recompute : torch::autograd::Node {
   std::vector<torch::autograd::SavedVariable> saved;
   int autocast_device = -1, autocast_dtype = 0;
 
-  ~Recompute() override { graftReleaseClosure(closure); }
+  ~Recompute() override { graftReleaseSegment(closure); }
   void release_variables() override { saved.clear(); }
 
   variable_list inner(const variable_list& in) {
@@ -187,11 +187,11 @@ char* graft_recompute(uintptr_t closure, void** in, int inputs, void** out, int 
 
 // ---- autocast
 
-graft_autocast graft_autocast_begin(int device, int dtype) {
+graft_autocast graft_autocast_begin(int device, int dtype, int on) {
   auto d = device ? at::kCUDA : at::kCPU;
   graft_autocast before = {device, at::autocast::is_autocast_enabled(d), (int)at::autocast::get_autocast_dtype(d),
                            at::autocast::is_autocast_cache_enabled()};
-  at::autocast::set_autocast_enabled(d, true);
+  at::autocast::set_autocast_enabled(d, on != 0);
   at::autocast::set_autocast_dtype(d, (at::ScalarType)dtype);
   at::autocast::set_autocast_cache_enabled(true);
   at::autocast::increment_nesting();
