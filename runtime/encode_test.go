@@ -247,3 +247,27 @@ func TestSidesOfPadding(t *testing.T) {
 		}
 	}
 }
+
+// TestCPUNorms: on the cpu provider norms stay apart from the sums before them, where ONNX Runtime
+// by itself would fuse them.
+func TestCPUNorms(t *testing.T) {
+	e := opened(t, "bert", Options{Provider: "cpu"})
+	for _, fused := range []bool{false, true} {
+		if fused {
+			e.config.Config = map[string]string{"optimization.disable_specified_optimizers": ""}
+		}
+		placed, err := e.Placements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		norms := map[string]int{}
+		for _, p := range placed {
+			if strings.HasSuffix(p.Op, "LayerNormalization") {
+				norms[p.Op]++
+			}
+		}
+		if len(norms) == 0 || (norms["SkipLayerNormalization"] > 0) != fused {
+			t.Errorf("norms %v; fused: %v is wanted", norms, fused)
+		}
+	}
+}

@@ -29,6 +29,8 @@ type Provider struct {
 	// Runtime's. Not for CUDA and TensorRT: they leave shape arithmetic to the
 	// CPU by design. There, [Fallback] looks at what really ran.
 	whole bool
+	// config are session options that the provider does best with.
+	config map[string]string
 	// add appends the provider to the options of a session.
 	add func(*ort.SessionOptions, Options) error
 }
@@ -38,7 +40,10 @@ var providers = []Provider{
 	{
 		Name: "cpu", EP: "CPUExecutionProvider", Doc: "ONNX Runtime's own kernels",
 		Precisions: []string{"f32"},
-		add:        addCPU,
+		// The kernel of SkipLayerNormalization takes five times as long as an addition and
+		// LayerNormalization, from which the fusion makes it (docs/benchmarks.md).
+		config: map[string]string{"optimization.disable_specified_optimizers": "SkipLayerNormFusion"},
+		add:    addCPU,
 	},
 	{
 		Name: "openvino", EP: "OpenVINOExecutionProvider", Doc: "Intel OpenVINO on the CPU: the fast path with AMX or VNNI",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -203,9 +204,8 @@ func configure(so *ort.SessionOptions, p Provider, o Options) error {
 	if p.whole && !o.AllowFallback {
 		entries["session.disable_cpu_ep_fallback"] = "1"
 	}
-	for k, v := range o.Config {
-		entries[k] = v
-	}
+	maps.Copy(entries, p.config)
+	maps.Copy(entries, o.Config)
 	severity := ort.LoggingLevel(ort.LoggingLevelFatal)
 	if o.Verbose {
 		severity = ort.LoggingLevelWarning
