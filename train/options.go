@@ -81,7 +81,7 @@ type Options struct {
 	Recompute    bool   // compute each block's activations again in the backward pass
 	Device       string // auto, cpu, cuda or cuda:N
 	Threads      int    // 0: libtorch's choice
-	Parity       bool   // the reference's arithmetic to the letter: see Resolve
+	Parity       bool   // the reference's arithmetic to the letter: see settle (adapt.go)
 
 	// Log, checkpoints, evaluation.
 	LoggingSteps          int      // steps between reports; train_log.jsonl has every step
@@ -135,7 +135,8 @@ type Model struct {
 	Name          string // for the card: as the user named it
 	Arch          string // the architecture's name; "": not known
 	Hash          string // of graph and weights, as convert.Model.Hash gives it; a run is resumed on the same model only
-	MaxLength     int    // the most tokens of a text; 0: no limit known
+	MaxLength     int    // the most tokens that the graph takes (its positions); 0: no limit known
+	LoraTargets   string // the architecture's preset of Options.LoraTargets; "": every linear layer
 	Dim           int    // features of sentence_embedding
 }
 
@@ -155,8 +156,8 @@ type Encoder interface {
 	// Dim is the length of a vector.
 	Dim() int
 	// Encode returns one vector per text, in order, row-major [len(texts), Dim()]; query says which instruction and
-	// maximum length hold. done, if not nil, is told how many more texts are finished. It must be called on the goroutine
-	// that called Hooks.Evaluate.
+	// maximum length hold. done, if not nil, is told how many more texts are finished. One call runs at a time, on
+	// whatever goroutine, and only while Hooks.Evaluate does.
 	Encode(ctx context.Context, texts []string, query bool, done func(n int)) ([]float32, error)
 }
 
