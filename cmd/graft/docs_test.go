@@ -54,7 +54,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 }
 
 // flagRow is a row of a page's table of flags.
-var flagRow = regexp.MustCompile("(?m)^\\| `--([a-z-]+)`.*$")
+var flagRow = regexp.MustCompile("(?m)^\\| `--([a-z0-9-]+)`.*$")
 
 // flagRows are the rows by the flag that they are about.
 func flagRows(page string) map[string]string {

@@ -100,6 +100,9 @@ func (s *optionalString) String() string {
 	return **s.value
 }
 
+// Get returns the text.
+func (s *optionalString) Get() any { return s.String() }
+
 func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 	gates, err := parseGates(o.min.Value())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"graft/evaluate"
 	"graft/runtime"
+	"graft/train/torch"
 )
 
 // hints say what to type instead, for errors of the libraries.
@@ -15,5 +16,6 @@ var hints = []struct {
 	{func(err error) bool { return errors.Is(err, runtime.ErrNoTokenizer) }, "put tokenizer.json beside the model, or name it with --tokenizer FILE"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrNoDataset) }, "name the folder of the data with --data DIR"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrOtherSettings) }, "add --overwrite to replace it, or name another folder with -o"},
+	{func(err error) bool { return errors.Is(err, torch.ErrLite) }, "make build builds graft with libtorch"},
 	{func(err error) bool { var p *runtime.PrecisionError; return errors.As(err, &p) }, "use --precision fp32, or export the model with graft, which rewrites masks that do not survive bf16"},
 }

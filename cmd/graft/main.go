@@ -19,6 +19,7 @@ var version = "dev"
 // commands are all of graft's, in the order in which help lists them.
 func commands() []*cli.Command {
 	return []*cli.Command{
+		trainCommand(),
 		exportCommand(),
 		evalCommand(),
 		embedCommand(),

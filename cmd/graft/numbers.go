@@ -35,3 +35,6 @@ func (n *numbers[T]) String() string {
 	}
 	return strings.Join(fields, ",")
 }
+
+// Get returns the list.
+func (n *numbers[T]) Get() any { return *n.to }

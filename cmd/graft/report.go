@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"graft/runtime"
+	"graft/train"
 )
 
 // Everything that graft says of an error: one line "graft: …", lower case, no full stop, then
@@ -52,7 +53,11 @@ func withHint(err error, hint string) error { return hintError{err, hint} }
 // report prints err and its hints and returns the exit code.
 func report(ctx context.Context, w io.Writer, err error) int {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-		fmt.Fprintln(w, "graft: interrupted")
+		text, more := strings.CutSuffix(err.Error(), ": "+context.Canceled.Error())
+		if !more || !strings.HasPrefix(text, "interrupted") {
+			text = "interrupted"
+		}
+		fmt.Fprintf(w, "graft: %s\n", text)
 		return exitInterrupted
 	}
 	fmt.Fprintf(w, "graft: %s\n", strings.TrimSpace(err.Error()))
@@ -68,9 +73,10 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	}
 	var usage usageError
 	var option *runtime.OptionError
+	var flag *train.FlagError
 	var check checkError
 	switch {
-	case errors.As(err, &usage), errors.As(err, &option):
+	case errors.As(err, &usage), errors.As(err, &option), errors.As(err, &flag):
 		return exitUsage
 	case errors.As(err, &check):
 		return exitCheck

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +105,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"sametree": sameTree,
 	"beir":     makeBEIR,
 	"holds":    holds,
+	"triplets": makeTriplets,
 }
 
 // exits CODE PROGRAM [ARGUMENT…] runs the program, which must end with the exit code.
@@ -229,6 +231,38 @@ func makeBEIR(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(dir, "corpus.jsonl"), []byte(corpus.String()), 0o666))
 	ts.Check(os.WriteFile(filepath.Join(dir, "queries.jsonl"), []byte(queries.String()), 0o666))
 	ts.Check(os.WriteFile(filepath.Join(dir, "qrels", "test.tsv"), []byte(judgments.String()), 0o666))
+}
+
+// triplets FILE N NEGATIVES makes N rows of training data: each query is the beginning of its positive, and the
+// negatives begin otherwise.
+func makeTriplets(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: triplets FILE N NEGATIVES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	negatives, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	words := strings.Fields("stone river cloud engine garden paper signal winter copper bridge candle market")
+	begin := func(i int) string {
+		return fmt.Sprintf("%s %s %s number %d", words[i%12], words[i/12%12], words[i/144%12], i)
+	}
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o777))
+	var rows bytes.Buffer
+	lines := json.NewEncoder(&rows)
+	for i := range n {
+		row := struct {
+			Query string   `json:"query"`
+			Pos   []string `json:"pos"`
+			Neg   []string `json:"neg"`
+		}{begin(i), []string{begin(i) + " and what else is known of it"}, []string{}}
+		for k := range negatives {
+			row.Neg = append(row.Neg, begin(i+1+7*k)+" is another matter")
+		}
+		ts.Check(lines.Encode(row))
+	}
+	ts.Check(os.WriteFile(path, rows.Bytes(), 0o666))
 }
 
 // holds DIR [NAME…]: the folder holds these entries and nothing else, temporary files included.
