@@ -1,0 +1,101 @@
+//go:build !lite
+
+package torch
+
+import (
+	"fmt"
+
+	"graft/graph"
+)
+
+// CompileOptions says what of a model is wanted and how its weights are kept.
+type CompileOptions struct {
+	Outputs   []string               // graph outputs wanted; nil: all
+	Trainable func(name string) bool // which parameters get gradients; nil: every one
+	Device    Device
+	// Recompute keeps only what enters each transformer block (graph.Layers) and computes the block
+	// again in the backward pass: less memory for about a third more arithmetic (Chen et al. 2016).
+	Recompute bool
+	// FrozenDType is the dtype in which matrices that do not train are kept; 0 is Float32. Products
+	// with them are computed in that dtype.
+	FrozenDType DType
+}
+
+// Parameter is a weight of a program.
+type Parameter struct {
+	Name      string  // the initializer's
+	Tensor    *Tensor // in the initializer's own layout; belongs to the program
+	Trainable bool
+	Init      *graph.Tensor // what it was made from
+}
+
+// Program is a model that was compiled for libtorch: a list of steps over numbered slots. Half-precision
+// floats of the model are computed in float32, from which autocast goes down where the caller wants it.
+//
+// A program runs on one thread at a time: see Lock.
+type Program struct {
+	device  Device
+	inputs  []binding
+	outputs []binding
+	params  []Parameter
+	steps   []step
+	// start holds parameters and constants; the other slots are empty. A constant is copied to
+	// the device when a step first asks for it.
+	start   []value
+	fixed   []bool // of start: never released by a step
+	weights []bool // of start: parameters
+}
+
+// binding gives a name of the graph's interface its slot.
+type binding struct {
+	name string
+	slot int
+}
+
+// Parameters lists the weights in the order of the model's initializers. Weights that the outputs do not
+// depend on are not in it.
+func (p *Program) Parameters() []Parameter { return p.params }
+
+// Inputs lists the names that Run wants; those that the outputs do not depend on are not in it.
+func (p *Program) Inputs() []string { return names(p.inputs) }
+
+// Outputs lists the names that Run gives.
+func (p *Program) Outputs() []string { return names(p.outputs) }
+
+func (p *Program) isWeight(slot int) bool { return slot >= 0 && p.weights[slot] }
+
+func names(list []binding) []string {
+	out := make([]string, len(list))
+	for i, b := range list {
+		out[i] = b.name
+	}
+	return out
+}
+
+// Weights copies the trainable parameters as they are now, in float32, under the names and in the shapes
+// of their initializers.
+func (p *Program) Weights() ([]*graph.Tensor, error) {
+	defer Lock()()
+	var list []*graph.Tensor
+	for _, w := range p.params {
+		if !w.Trainable {
+			continue
+		}
+		data, err := w.Tensor.Float32s()
+		if err != nil {
+			return nil, fmt.Errorf("read weight %q: %w", w.Name, err)
+		}
+		list = append(list, graph.NewTensor(w.Name, data, w.Tensor.Shape()...))
+	}
+	return list, nil
+}
+
+// Close frees the parameters and constants.
+func (p *Program) Close() {
+	for i := range p.start {
+		if t := p.start[i].t; t != nil {
+			t.Free()
+		}
+	}
+	p.start, p.params = nil, nil
+}
