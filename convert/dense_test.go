@@ -14,12 +14,12 @@ import (
 	"graft/graph/pass"
 )
 
-// A Dense module between Pooling and Normalize is part of the graph, and of what is saved.
-func TestDense(t *testing.T) {
-	const in, out = 32, 8
-	dir := copyModel(t, "bert")
+// denseModel is bert with a Dense module between Pooling and Normalize.
+func denseModel(t *testing.T, in, out int64) (dir string, weight, bias []float32) {
+	t.Helper()
+	dir = copyModel(t, "bert")
 	rng := rand.New(rand.NewPCG(1, 2))
-	weight, bias := make([]float32, out*in), make([]float32, out)
+	weight, bias = make([]float32, out*in), make([]float32, out)
 	for i := range weight {
 		weight[i] = rng.Float32() - 0.5
 	}
@@ -55,7 +55,13 @@ func TestDense(t *testing.T) {
 	if err := w.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	return dir, weight, bias
+}
 
+// A Dense module between Pooling and Normalize is part of the graph, and of what is saved.
+func TestDense(t *testing.T) {
+	const in, out = 32, 8
+	dir, weight, bias := denseModel(t, in, out)
 	e := readExpected(t, dir)
 	pooled := e.floats(t, "right.sentence_embedding.mean").data
 	var want []float32
