@@ -26,9 +26,10 @@ type Options struct {
 
 // Set is training data whose every line has been checked. It holds no text: rows are read again when asked for.
 type Set struct {
-	Sources []Source
-	options Options
-	rows    int
+	Sources  []Source
+	Warnings []string // of what is no error and may be a mistake
+	options  Options
+	rows     int
 }
 
 // Open checks every line of the files, and of the data files of the folders, in paths: *.jsonl and *.json, one object a
@@ -64,7 +65,8 @@ func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 func (s *Set) check(ctx context.Context, number int, problems *problemList) error {
 	source := &s.Sources[number]
 	before, sum := problems.count, sha256.New()
-	for _, err := range s.scan(ctx, number, sum) {
+	blank, blanks := "", 0
+	for row, err := range s.scan(ctx, number, sum) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -73,8 +75,16 @@ func (s *Set) check(ctx context.Context, number int, problems *problemList) erro
 			continue
 		}
 		source.Lines++
+		if what := row.blank(); what != "" {
+			if blanks++; blanks == 1 {
+				blank = fmt.Sprintf("%s:%d: %s", source.Path, row.Line, what)
+			}
+		}
 	}
 	sum.Sum(source.sum[:0])
+	if blanks > 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; rows of this file with a blank query or positive: %d", blank, blanks))
+	}
 	if problems.count == before {
 		switch {
 		case source.Lines == 0:
