@@ -1,0 +1,383 @@
+package convert_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"graft/convert"
+	"graft/convert/safetensors"
+	"graft/graph"
+	"graft/graph/pass"
+)
+
+// An adapter that PEFT trained, merged here, gives the weights that PEFT merged: opened alone, with
+// its base named, and from torch.save's format.
+func TestAdapterGolden(t *testing.T) {
+	for _, test := range []struct {
+		name, path string
+		adapter    string // beside the base; "": path is the adapter
+	}{
+		{"bert", "../testdata/lora/bert/lora/adapter_final", ""},
+		{"bert", "../testdata/lora/bert/init", "../testdata/lora/bert/lora/adapter_final"},
+		{"bert", "../testdata/lora/bert/lora/pickled", ""},
+		{"llama", "../testdata/lora/llama/lora/adapter_final", ""},
+		{"llama", "../testdata/lora/llama/init", "../testdata/lora/llama/lora/adapter_final"},
+	} {
+		m := open(t, test.path, convert.OpenOptions{Adapter: test.adapter})
+		merged, err := safetensors.Open(filepath.Join("../testdata/lora", test.name, "lora", "merged.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer merged.Close()
+		base := stored(t, filepath.Join("../testdata/lora", test.name, "init"))
+		changed := 0
+		for _, x := range merged.Tensors {
+			v := m.Graph.Graph.Initializer(x.Name)
+			if v == nil {
+				t.Errorf("%s: no weight %q", test.path, x.Name)
+				continue
+			}
+			got, err := v.Init.Float32s()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := x.Float32()
+			(&expected{atol: 1e-7, rtol: 1e-6}).near(t, test.path+": "+x.Name, got, want)
+			if raw, _ := x.Bytes(); !strings.HasSuffix(base[x.Name], string(raw)) {
+				changed++
+			}
+		}
+		if changed < 4 {
+			t.Errorf("%s: only %d weights of the golden are not the base's", test.path, changed)
+		}
+	}
+}
+
+// insert adds adapters with first and second factors that are not zero to a copy of m's graph.
+func insert(t *testing.T, m *convert.Model, o pass.LoRAOptions) (g *graph.Model, weights []*graph.Tensor) {
+	t.Helper()
+	g = m.Graph.Clone()
+	if _, err := pass.InsertLoRA(g, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range g.Graph.Initializers {
+		if !strings.HasPrefix(v.Name, pass.LoRAPrefix) {
+			continue
+		}
+		values, _ := v.Init.Float32s()
+		for i := range values {
+			values[i] += 0.05 * float32(math.Sin(float64(i+len(v.Name))))
+		}
+		v.Init = graph.NewTensor(v.Name, values, v.Init.Shape...)
+		weights = append(weights, v.Init)
+	}
+	return g, weights
+}
+
+func loraOptions(m *convert.Model) pass.LoRAOptions {
+	return pass.LoRAOptions{Rank: 4, Alpha: 12, Targets: regexp.MustCompile(m.LoRATargets()), Seed: 5}
+}
+
+// For every architecture: the preset names all linear modules of the blocks; an adapter for them
+// that is saved and opened computes what the graph with it inserted does.
+func TestAdapterOfEveryArchitecture(t *testing.T) {
+	for _, arch := range convert.Archs() {
+		t.Run(arch.Name, func(t *testing.T) {
+			from := filepath.Join("../testdata/models", arch.Name)
+			m := open(t, from, convert.OpenOptions{Pooling: "mean", Prompts: map[string]string{"query": "find: "}})
+			layers, err := graph.Layers(m.Graph)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]bool{}
+			for _, l := range layers {
+				for _, linear := range l.Linears {
+					want[strings.TrimSuffix(linear.Weight.Name, ".weight")] = true
+				}
+			}
+			o := loraOptions(m)
+			modules, err := pass.InsertLoRA(m.Graph.Clone(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range modules {
+				if !want[name] {
+					t.Errorf("module %q is adapted, and not of a block", name)
+				}
+				delete(want, name)
+			}
+			if len(want) > 0 {
+				t.Errorf("modules %v are not adapted", want)
+			}
+
+			o.RSLoRA, o.Dropout = arch.Name == "qwen3", 0.1
+			g, weights := insert(t, m, o)
+			a, err := m.NewAdapter(o, weights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "adapter")
+			if _, err := convert.SaveAdapter(context.Background(), dir, m, a, convert.SaveOptions{Step: convert.Step{Command: "train"}}); err != nil {
+				t.Fatal(err)
+			}
+			for name := range stored(t, filepath.Join(dir, "adapter_model.safetensors")) {
+				if !strings.HasPrefix(name, "base_model.model.") || strings.Contains(name, ".model.model.") || strings.Contains(name, "roberta.") {
+					t.Errorf("tensor %q: not named as in the base's AutoModel", name)
+				}
+			}
+			again := open(t, dir, convert.OpenOptions{})
+			b := readExpected(t, from).batch(t, "right")
+			adapted := outputs(t, g, b)
+			within(t, "opened", b, outputs(t, again.Graph, b), adapted, 2e-5)
+			if !differ(outputs(t, m.Graph, b), adapted) {
+				t.Error("the adapter changes nothing")
+			}
+			if again.Modules.Prompts["query"] != "find: " || len(again.Steps) != 1 || again.Steps[0].Command != "train" {
+				t.Errorf("modules %+v, steps %+v", again.Modules, again.Steps)
+			}
+			out, _ := save(t, dir, convert.OpenOptions{}, convert.SaveOptions{NoONNX: true})
+			within(t, "exported", b, outputs(t, open(t, out, convert.OpenOptions{}).Graph, b), outputs(t, again.Graph, b), 1e-6)
+		})
+	}
+}
+
+// An adapter of somebody else's ONNX file, whose modules are known by their nodes' names, too.
+func TestAdapterOfONNX(t *testing.T) {
+	file := foreign(t, "bert", 17, nil, func(g *graph.Graph) {
+		for i, v := range g.Initializers {
+			if stem, ok := strings.CutSuffix(v.Name, ".weight.T"); ok {
+				for _, n := range g.Nodes {
+					if slices.Contains(n.Inputs, v) {
+						n.Name = "/" + strings.ReplaceAll(stem, ".", "/") + "/MatMul"
+					}
+				}
+				v.Name = fmt.Sprintf("onnx::MatMul_%d", i)
+			}
+		}
+	})
+	m := open(t, file, convert.OpenOptions{})
+	if _, err := m.Raise(); err != nil {
+		t.Fatal(err)
+	}
+	o := pass.LoRAOptions{Rank: 2, Alpha: 4, Targets: regexp.MustCompile(`query$|intermediate\.dense$`)}
+	g, weights := insert(t, m, o)
+	if len(weights) != 12 || !slices.ContainsFunc(weights, func(w *graph.Tensor) bool {
+		return w.Name == "base_model.model.encoder.layer.2.attention.self.query.lora_B.weight"
+	}) {
+		t.Fatalf("%d weights, such as %q", len(weights), weights[0].Name)
+	}
+	a, err := m.NewAdapter(o, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if _, err := convert.SaveAdapter(context.Background(), dir, m, a, convert.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b := readExpected(t, "../testdata/models/bert").batch(t, "right")
+	want := outputs(t, g, b)
+	again := open(t, dir, convert.OpenOptions{})
+	within(t, "opened", b, outputs(t, again.Graph, b), want, 1e-5)
+	out, _ := save(t, dir, convert.OpenOptions{}, convert.SaveOptions{})
+	within(t, "exported", b, run(t, openFile(t, filepath.Join(out, "onnx", "model.onnx")), b), want, 1e-5)
+}
+
+// The adapter's names may carry the prefix of a class with a head, or lack the checkpoint's.
+func TestAdapterPrefixes(t *testing.T) {
+	b := readExpected(t, "../testdata/models/llama").batch(t, "right")
+	m := open(t, "../testdata/models/llama", convert.OpenOptions{}) // its tensors begin with "model."
+	g, weights := insert(t, m, loraOptions(m))
+	a, err := m.NewAdapter(loraOptions(m), weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if _, err := convert.SaveAdapter(context.Background(), dir, m, a, convert.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := outputs(t, g, b)
+	for _, insert := range []string{"", "model.", "model.model.", "base.model."} {
+		renameTensors(t, dir, func(name string) string {
+			return strings.Replace(name, "base_model.model.", "base_model.model."+insert, 1)
+		})
+		within(t, insert, b, outputs(t, open(t, dir, convert.OpenOptions{}).Graph, b), want, 1e-5)
+		renameTensors(t, dir, func(name string) string { return strings.Replace(name, insert+"layers.", "layers.", 1) })
+	}
+	renameTensors(t, dir, func(name string) string { return strings.Replace(name, ".weight", ".default.weight", 1) })
+	within(t, "named by adapter", b, outputs(t, open(t, dir, convert.OpenOptions{}).Graph, b), want, 1e-5)
+}
+
+// renameTensors writes an adapter's file anew; tensors named "" are left out.
+func renameTensors(t *testing.T, dir string, rename func(string) string) {
+	t.Helper()
+	file := filepath.Join(dir, "adapter_model.safetensors")
+	c, err := safetensors.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var entries []safetensors.Entry
+	for _, x := range c.Tensors {
+		if name := rename(x.Name); name != "" {
+			entries = append(entries, safetensors.Entry{Name: name, DType: x.DType, Shape: x.Shape})
+		}
+	}
+	w, err := safetensors.Create(file, nil, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, x := range c.Tensors {
+		if name := rename(x.Name); name != "" {
+			if err := w.Tensor(name, func(out io.Writer) error { _, err := x.WriteTo(out); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Fields of adapter_config.json change the scale as PEFT says.
+func TestAdapterScale(t *testing.T) {
+	const module = "encoder.layer.1.attention.self.query"
+	for name, test := range map[string]struct {
+		change func(map[string]any)
+		want   float64
+	}{
+		"alpha/r":       {func(map[string]any) {}, 2},
+		"alpha":         {func(m map[string]any) { m["lora_alpha"] = 2.5 }, 0.625},
+		"rsLoRA":        {func(m map[string]any) { m["use_rslora"] = true }, 4},
+		"alpha pattern": {func(m map[string]any) { m["alpha_pattern"] = map[string]any{"self.query": 1} }, 0.25},
+		"pattern of another module": {func(m map[string]any) {
+			m["alpha_pattern"] = map[string]any{"value": 1, `.*layer\.0.*key`: 3}
+			m["rank_pattern"] = map[string]any{"value": 3}
+			m["r"] = 16 // the tensors have rank 4
+		}, 2},
+	} {
+		dir := copyAdapter(t)
+		edit(t, filepath.Join(dir, "adapter_config.json"), test.change)
+		a, err := convert.ReadAdapter(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		for _, l := range a.Modules {
+			if l.Module == module && math.Abs(l.Scale-test.want) > 1e-12 {
+				t.Errorf("%s: scale %g, want %g", name, l.Scale, test.want)
+			}
+		}
+	}
+}
+
+// copyAdapter copies the adapter of bert to a folder that a test may change, its base beside it.
+func copyAdapter(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.CopyFS(root, os.DirFS("../testdata/lora/bert")); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "lora", "adapter_final")
+}
+
+func TestAdapterMistakes(t *testing.T) {
+	config := func(key string, value any) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "adapter_config.json"), func(m map[string]any) { m[key] = value })
+		}
+	}
+	rename := func(old, new string) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			renameTensors(t, dir, func(name string) string { return strings.ReplaceAll(name, old, new) })
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		want   string
+		change func(t *testing.T, dir string)
+	}{
+		{"another kind", "peft_type is IA3", config("peft_type", "IA3")},
+		{"DoRA", "use_dora is true", config("use_dora", true)},
+		{"trained biases", "bias is all", config("bias", "all")},
+		{"whole modules", "modules_to_save is [classifier]", config("modules_to_save", []string{"classifier"})},
+		{"Conv1D", "fan_in_fan_out is true", config("fan_in_fan_out", true)},
+		{"PiSSA", "init_lora_weights is pissa", config("init_lora_weights", "pissa")},
+		{"two alphas", `"query" and "self.query" both match`, config("alpha_pattern", map[string]any{"query": 1, "self.query": 2})},
+		{"not JSON", "adapter_config.json", func(t *testing.T, dir string) {
+			os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte("{"), 0o666)
+		}},
+		{"no weights", "adapter_model.safetensors nor adapter_model.bin", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "adapter_model.safetensors")) }},
+		{"an embedding", `"base_model.model.encoder.layer.0.attention.self.query.lora_embedding_A"`, rename("lora_A.weight", "lora_embedding_A")},
+		{"half of it", `"encoder.layer.0.attention.self.query" has only one of`, func(t *testing.T, dir string) {
+			renameTensors(t, dir, func(name string) string {
+				if strings.HasSuffix(name, "layer.0.attention.self.query.lora_B.weight") {
+					return ""
+				}
+				return name
+			})
+		}},
+		{"another model", `it adapts the module "encoder.layer.7.attention.self.query", and "init" has no such linear module`, rename("layer.1.", "layer.7.")},
+		{"another size", `module "encoder.layer.0.intermediate.dense": lora_A is [4 32] and lora_B [32 4], want [r 32] and [64 r]`, rename("attention.self.query", "intermediate.dense")},
+		{"no base", "names none", config("base_model_name_or_path", nil)},
+		{"base gone", `"../elsewhere"`, config("base_model_name_or_path", "../elsewhere")},
+		{"base on the hub", `"org/name" is not in the cache`, config("base_model_name_or_path", "org/name")},
+		{"base is an adapter", "is an adapter itself", config("base_model_name_or_path", "../pickled")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := copyAdapter(t)
+			test.change(t, dir)
+			m, err := convert.Open(dir, convert.OpenOptions{Hub: &convert.Hub{CacheDir: t.TempDir(), Offline: true}})
+			if err == nil {
+				m.Close()
+				t.Fatal("no error")
+			}
+			for _, want := range []string{"read model", fmt.Sprintf("%q", dir), test.want} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want one with %s", err, want)
+				}
+			}
+		})
+	}
+	if _, err := convert.Open("../testdata/lora/llama/init", convert.OpenOptions{Adapter: copyAdapter(t)}); err == nil || !strings.Contains(err.Error(), `adapts the module "encoder.layer.0.attention.self.query"`) {
+		t.Errorf("bert's adapter on llama: %v", err)
+	}
+}
+
+// A graph with an adapter in it is no model to save, and an adapter over an adapter no adapter.
+func TestAdapterNotMerged(t *testing.T) {
+	m := open(t, "../testdata/models/bert", convert.OpenOptions{})
+	var weights []*graph.Tensor
+	whole := *m
+	whole.Graph, weights = insert(t, m, loraOptions(m))
+	dir := filepath.Join(t.TempDir(), "out")
+	if _, err := convert.Save(context.Background(), dir, &whole, convert.SaveOptions{}); err == nil || !strings.Contains(err.Error(), "not merged") {
+		t.Errorf("saved with an adapter in the graph: %v", err)
+	}
+	b := readExpected(t, "../testdata/models/bert").batch(t, "right")
+	want := outputs(t, whole.Graph, b)
+	if err := whole.MergeLoRA(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := convert.Save(context.Background(), dir, &whole, convert.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "merged", b, outputs(t, open(t, dir, convert.OpenOptions{}).Graph, b), want, 1e-5)
+	within(t, "merged ONNX", b, run(t, openFile(t, filepath.Join(dir, "onnx", "model.onnx")), b), want, 1e-5)
+
+	adapted := open(t, "../testdata/lora/bert/lora/adapter_final", convert.OpenOptions{})
+	if _, err := adapted.NewAdapter(loraOptions(m), weights); err == nil || !strings.Contains(err.Error(), "export it first") {
+		t.Errorf("an adapter over an adapter: %v", err)
+	}
+	if _, err := m.NewAdapter(loraOptions(m), nil); err == nil || !strings.Contains(err.Error(), "no weights") {
+		t.Errorf("an adapter of nothing: %v", err)
+	}
+}
