@@ -4,7 +4,7 @@ import "math"
 
 // sample chooses the passages of a row in an epoch, as indexes into content.passages: one of its positives, and
 // size-1 of its negatives, without replacement. Where there are fewer negatives, all of them are repeated as often as
-// needed before the choice, as in FlagEmbedding and PaddleNLP; so none occurs twice more often than another.
+// needed before the choice, as in FlagEmbedding and PaddleNLP.
 func (c *content) sample(seed int64, epoch int, row uint32, size int) []uint64 {
 	r := &c.rows[row]
 	random := random(sampleGroup, seed, epoch, int(row))

@@ -171,7 +171,7 @@ func (s *Set) row(text []byte) (Row, error) {
 	if s.options.GroupSize == 1 {
 		r.Neg, r.NegScores = nil, nil
 	} else if len(r.Neg) == 0 {
-		return r, fmt.Errorf("%w, and a group of %d passages has %d of it", ErrNoNegatives, s.options.GroupSize, s.options.GroupSize-1)
+		return r, noNegatives(s.options.GroupSize)
 	}
 	if s.options.NeedScores {
 		switch {
@@ -182,4 +182,9 @@ func (s *Set) row(text []byte) (Row, error) {
 		}
 	}
 	return r, nil
+}
+
+// noNegatives is the error of a row without negatives.
+func noNegatives(groupSize int) error {
+	return fmt.Errorf("%w, and a group of %d passages has %d of it", ErrNoNegatives, groupSize, groupSize-1)
 }

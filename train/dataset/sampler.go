@@ -52,7 +52,7 @@ func NewSampler(t *Tokens, o SamplerOptions) (*Sampler, error) {
 	if o.GroupSize > 1 {
 		for _, r := range t.rows {
 			if r.Neg == 0 {
-				return nil, &LineError{t.Sources[r.Source].Path, int(r.Line), fmt.Errorf("%w, and a group has %d passages", ErrNoNegatives, o.GroupSize)}
+				return nil, &LineError{t.Sources[r.Source].Path, int(r.Line), noNegatives(o.GroupSize)}
 			}
 		}
 	}
