@@ -13,7 +13,7 @@ LOCK = Path(__file__).resolve().parent / "lock"
 SHARED = "torch==2.11.0"
 ASKED = {
     # The libraries that exported directories, results and metrics are held against.
-    "sentence-transformers": "sentence-transformers==6.2.0 transformers==5.23.0 mteb==2.26.24 onnx==1.20.1 onnxruntime==1.30.0 pytrec_eval-terrier==0.5.11 tensorboard==2.21.0",
+    "sentence-transformers": "sentence-transformers==6.2.0 transformers==5.23.0 peft==0.21.2 mteb==2.26.24 onnx==1.20.1 onnxruntime==1.30.0 pytrec_eval-terrier==0.5.11 tensorboard==2.21.0",
     # optimum needs an older transformers.
     "optimum": "optimum-onnx==0.1.0 transformers==4.57.* sentence-transformers==5.2.3 onnx==1.20.1 onnxruntime==1.30.0",
 }
