@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -439,5 +440,58 @@ func TestPretokenizeAtOnce(t *testing.T) {
 	group.Wait()
 	if files, _ := os.ReadDir(dir); len(files) != 1 {
 		t.Errorf("%d files in the cache, want 1", len(files))
+	}
+}
+
+// fullDisk is a file that takes so many bytes.
+type fullDisk struct {
+	*os.File
+	left int
+}
+
+var errFull = errors.New("no space left on device")
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if d.left -= len(b); d.left < 0 {
+		return 0, errFull
+	}
+	return d.File.Write(b)
+}
+
+// TestFullDisk runs out of space at every point.
+func TestFullDisk(t *testing.T) {
+	s := mustOpen(t, Options{GroupSize: 2}, scored(t))
+	writeTo := func(d *fullDisk) error {
+		w := newCacheWriter(d, s.Sources, TokenizeOptions{Tokenize: byBytes, QueryMaxLength: 9, PassageMaxLength: 9})
+		w.out = bufio.NewWriterSize(d, 16)
+		if err := w.begin(); err != nil {
+			return err
+		}
+		for row, err := range s.Rows(context.Background()) {
+			if err == nil {
+				err = w.add(context.Background(), &row)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return w.finish(context.Background(), [32]byte{})
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := writeTo(&fullDisk{file, 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int(info.Size()) {
+		if err := writeTo(&fullDisk{file, n}); !errors.Is(err, errFull) {
+			t.Errorf("space for %d of %d bytes: error %v", n, info.Size(), err)
+		}
 	}
 }

@@ -38,6 +38,8 @@ type line struct {
 	text   []byte
 }
 
+func (l line) blank() bool { return len(bytes.TrimSpace(l.text)) == 0 }
+
 // readLines yields the lines of a file, unpacking it where its name ends in .gz, and adds the file's bytes as they are
 // on disk to sum. A byte order mark and carriage returns before line ends are dropped. An error is the last thing it
 // yields.

@@ -137,29 +137,15 @@ func (s *Set) Row(i int) (Row, error) {
 
 // scan yields every row of a file. After the error of a line it goes on with the next one. sum gets the file's bytes.
 func (s *Set) scan(ctx context.Context, number int, sum hash.Hash) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) {
-		source := s.Sources[number]
-		for l, err := range readLines(source.Path, sum) {
-			if err == nil && l.number%256 == 0 {
-				err = ctx.Err()
-			}
-			if err != nil {
-				yield(Row{}, err)
-				return
-			}
-			if len(bytes.TrimSpace(l.text)) == 0 {
-				continue
-			}
-			row, err := s.row(l.text)
-			row.Source, row.Line = number, l.number
-			if err != nil {
-				err = &LineError{source.Path, l.number, err}
-			}
-			if !yield(row, err) {
-				return
-			}
+	path := s.Sources[number].Path
+	return parseLines(ctx, readLines(path, sum), func(l line) (Row, error) {
+		row, err := s.row(l.text)
+		row.Source, row.Line = number, l.number
+		if err != nil {
+			err = &LineError{path, l.number, err}
 		}
-	}
+		return row, err
+	})
 }
 
 // row reads a line and checks what the options ask for.
