@@ -35,7 +35,7 @@ func openAdapted(path string, o OpenOptions) (*Model, error) {
 		}
 		return m, nil
 	}
-	dir, err := o.fetch(o.Adapter)
+	dir, err := OpenOptions{Hub: o.Hub}.fetch(o.Adapter)
 	if err != nil {
 		return nil, err
 	}

@@ -105,6 +105,9 @@ func (c *hubRepo) cached(rev string) string {
 		sha = strings.TrimSpace(string(raw))
 	}
 	dir := filepath.Join(c.dir, "snapshots", sha)
+	if commit.MatchString(sha) && isAdapter(dir) && (exists(filepath.Join(dir, adapterWeightsFile)) || exists(filepath.Join(dir, adapterPickleFile))) {
+		return dir
+	}
 	if !commit.MatchString(sha) || !exists(filepath.Join(dir, "config.json")) {
 		return ""
 	}
@@ -184,7 +187,7 @@ var (
 	sideFile = regexp.MustCompile(`^(config|modules|adapter_config|` +
 		`config_sentence_transformers|sentence_bert_config)\.json$|^\d+_\w+/(config\.json|model\.safetensors|pytorch_model\.bin)$`)
 	safetensorsFile = regexp.MustCompile(`^(model|adapter_model)(-\d+-of-\d+)?\.safetensors(\.index\.json)?$`)
-	pickleFile      = regexp.MustCompile(`^pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?$`)
+	pickleFile      = regexp.MustCompile(`^(pytorch_model|adapter_model)(-\d+-of-\d+)?\.bin(\.index\.json)?$`)
 	onnxModelFile   = regexp.MustCompile(`^(onnx/)?model\.onnx([._]data)?$`)
 )
 

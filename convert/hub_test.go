@@ -108,6 +108,39 @@ func (h *hub) client(t *testing.T) *convert.Hub {
 	return &convert.Hub{Endpoint: h.URL, CacheDir: t.TempDir()}
 }
 
+// An adapter on the hub is fetched and found again, safetensors or pickle, and its base by its name.
+func TestHubAdapter(t *testing.T) {
+	for _, form := range []string{"adapter_final", "pickled"} {
+		server := newHub(t)
+		server.dir = t.TempDir()
+		if err := os.CopyFS(server.dir, os.DirFS(filepath.Join("../testdata/lora/bert/lora", form))); err != nil {
+			t.Fatal(err)
+		}
+		base, err := filepath.Abs("../testdata/lora/bert/init")
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(t, filepath.Join(server.dir, "adapter_config.json"), func(m map[string]any) { m["base_model_name_or_path"] = base })
+		client := server.client(t)
+		for range 2 {
+			m, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client})
+			if err != nil {
+				t.Fatalf("%s: %v", form, err)
+			}
+			m.Close()
+			if m, err = convert.Open(base, convert.OpenOptions{Hub: client, Adapter: "hf:org/tiny"}); err != nil {
+				t.Fatalf("%s: %v", form, err)
+			}
+			m.Close()
+			client.Offline = true
+		}
+		edit(t, filepath.Join(server.dir, "adapter_config.json"), func(m map[string]any) { m["base_model_name_or_path"] = "org/tiny" })
+		if _, err := convert.Open(server.dir, convert.OpenOptions{Hub: client}); err == nil || !strings.Contains(err.Error(), "an adapter itself") {
+			t.Errorf("%s: a base on the hub: %v", form, err)
+		}
+	}
+}
+
 func TestHubFetchesAndCaches(t *testing.T) {
 	server := newHub(t)
 	client := server.client(t)
