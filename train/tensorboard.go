@@ -76,8 +76,10 @@ func (w *eventWriter) scalars(step int, values map[string]float64) error {
 func (w *eventWriter) write(step int, rest []byte) error {
 	event := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)
 	event = protowire.AppendFixed64(event, math.Float64bits(float64(w.now().UnixMicro())/1e6))
-	event = protowire.AppendTag(event, eventStep, protowire.VarintType)
-	event = protowire.AppendVarint(event, uint64(step))
+	if step != 0 {
+		event = protowire.AppendTag(event, eventStep, protowire.VarintType)
+		event = protowire.AppendVarint(event, uint64(step))
+	}
 	if _, err := w.file.Write(appendRecord(nil, append(event, rest...))); err != nil {
 		return fmt.Errorf("write TensorBoard events: %w", err)
 	}
