@@ -2,10 +2,10 @@
 // models: texts come in as JSON lines, are tokenized once through a function of the caller's, and go out as batches
 // of token ids.
 //
-//	Open        every line of every file is checked; an error names the lines    (open.go files.go lines.go row.go)
+//	Open        every line of every file is checked; an error names the lines    (open.go files.go lines.go parallel.go row.go)
 //	Pretokenize token ids and hashes of all texts, in a file that is mapped into
-//	            memory and found again by the next run                            (pretokenize.go tokens.go format.go)
-//	NewSampler  the order of an epoch's rows, cut into batches                    (sampler.go plan.go)
+//	            memory and found again by the next run                            (pretokenize.go writecache.go format.go tokens.go)
+//	NewSampler  the order of an epoch's rows, cut into batches                    (sampler.go plan.go duplicates.go)
 //	Batch       rows with their sampled passages                                  (batch.go group.go)
 //
 // # Rows
