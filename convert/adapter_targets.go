@@ -2,42 +2,29 @@ package convert
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+
+	"graft/graph/pass"
 )
 
-// LoRATargets is the regular expression of the linear modules that LoRA adapts unless told
-// otherwise: all of the transformer's blocks, which Dettmers et al. (2023) found to matter more than
-// the rank. It is "" where the architecture is not known.
+// LoRATargets is a regular expression of the linear modules of the transformer's blocks, which LoRA adapts
+// unless told otherwise: of bert, (^|\.)(attention\.self\.query|…|output\.dense)$. It is "" where the
+// graph has no blocks that are known; the graph of an ONNX file must be raised.
 func (m *Model) LoRATargets() string {
-	if m.Arch == nil || loraTargets[m.Arch.Name] == nil {
+	modules, err := pass.BlockModules(m.Graph)
+	if err != nil || len(modules) == 0 {
 		return ""
 	}
-	var names []string
-	for _, name := range loraTargets[m.Arch.Name] {
-		names = append(names, regexp.QuoteMeta(name))
+	var kinds []string
+	for _, name := range modules {
+		kind := regexp.QuoteMeta(name[len(layerPrefix.FindString(name)):])
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
 	}
-	return `(^|\.)(` + strings.Join(names, "|") + `)$`
+	return `(^|\.)(` + strings.Join(kinds, "|") + `)$`
 }
 
-// loraTargets are the linear modules of each architecture's blocks, by the last parts of their names.
-var loraTargets = map[string][]string{
-	"bert":        bertTargets,
-	"roberta":     bertTargets,
-	"xlm-roberta": bertTargets,
-	"ernie":       bertTargets,
-	"electra":     bertTargets,
-	"mpnet":       {"attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"},
-	"distilbert":  {"q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"},
-	"modernbert":  {"Wqkv", "Wo", "Wi"},
-	"nomic-bert":  {"Wqkv", "out_proj", "fc11", "fc12", "fc2"},
-	"llama":       decoderTargets,
-	"mistral":     decoderTargets,
-	"qwen2":       decoderTargets,
-	"qwen3":       decoderTargets,
-	"gemma3-text": decoderTargets,
-}
-
-var (
-	bertTargets    = []string{"query", "key", "value", "intermediate.dense", "output.dense"} // the pooler's dense is not of a block
-	decoderTargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-)
+// layerPrefix is what stands before a module's name within its layer: "encoder.layer.3.".
+var layerPrefix = regexp.MustCompile(`^(?:.*\.)?[0-9]+\.`)

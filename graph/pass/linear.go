@@ -50,6 +50,28 @@ func LinearModules(g *graph.Graph) []string {
 	return names
 }
 
+// BlockModules names the linear modules of m's transformer blocks, in order: what the literature on
+// LoRA adapts where nothing else is said (Dettmers et al. 2023). m must be in the IR's form.
+func BlockModules(m *graph.Model) ([]string, error) {
+	layers, err := graph.Layers(m)
+	if err != nil {
+		return nil, err
+	}
+	inBlock := map[*graph.Node]bool{}
+	for _, layer := range layers {
+		for _, l := range layer.Linears {
+			inBlock[l.Node] = true
+		}
+	}
+	var names []string
+	for _, l := range linears(m.Graph) {
+		if inBlock[l.node] && !slices.Contains(names, l.module) {
+			names = append(names, l.module)
+		}
+	}
+	return names, nil
+}
+
 // linearOf recognizes a product with a matrix of the graph.
 func linearOf(n *graph.Node) (linear, bool) {
 	l := linear{node: n, weight: n.Input(1)}
