@@ -106,6 +106,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"beir":     makeBEIR,
 	"holds":    holds,
 	"triplets": makeTriplets,
+	"samelog":  sameLog,
 }
 
 // exits CODE PROGRAM [ARGUMENT…] runs the program, which must end with the exit code.
@@ -204,6 +205,21 @@ func sameTree(ts *testscript.TestScript, neg bool, args []string) {
 		if b[name] != text {
 			ts.Fatalf("%s differs:\n%s\n\nand\n%s", name, text, b[name])
 		}
+	}
+}
+
+// clock are the values of training logs that tell when and how fast, not what.
+var clock = regexp.MustCompile(`"(step_seconds|eval_seconds|resident_bytes)":[-+.e0-9]+`)
+
+// samelog A B compares two training logs, but for times and memory.
+func sameLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: samelog A B")
+	}
+	a := clock.ReplaceAllString(ts.ReadFile(args[0]), `"$1":0`)
+	b := clock.ReplaceAllString(ts.ReadFile(args[1]), `"$1":0`)
+	if a != b || a == "" {
+		ts.Fatalf("%s:\n%s\n%s:\n%s", args[0], a, args[1], b)
 	}
 }
 
