@@ -13,32 +13,35 @@ import (
 	"graft/runtime/ort"
 )
 
-// form is how a provider runs a graph: the target that it is lowered to, per precision how it is
-// asked for, and how texts are put into batches. What is best is measured: docs/benchmarks.md.
+// form is how a provider runs a graph in each of its precisions, and how texts are put into
+// batches. What is best is measured: docs/benchmarks.md.
 type form struct {
-	target      pass.Target
 	precisions  map[string]precision
 	batchTokens int                         // small enough for a layer's values to stay in a core's cache
 	beside      bool                        // batches run beside one another, on a thread each, which need not wait for one another
 	share       func(*ort.Options, Options) // shares the threads among the runs
 }
 
-// precision is either a hint to the provider, the graph staying in float32, or the element type of
-// the graph itself.
+// precision is the target that a graph is lowered to, and either a hint to the provider, the graph
+// staying in float32, or the element type of the graph itself.
 type precision struct {
-	hint  string
-	dtype graph.DType
+	target pass.Target
+	hint   string
+	dtype  graph.DType
 }
 
 var forms = map[string]form{
-	"cpu": {pass.CPU, map[string]precision{
-		"fp32": {"f32", graph.Float}}, 512, true, threadsByRun},
-	"openvino": {pass.Portable, map[string]precision{
-		"fp32": {"f32", graph.Float}, "bf16": {"bf16", graph.Float}}, 1024, true, streamByRun},
-	"cuda": {pass.CUDA, map[string]precision{
-		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}, 16384, false, threadsByRun},
-	"tensorrt": {pass.TensorRT, map[string]precision{
-		"fp32": {"", graph.Float}, "fp16": {"", graph.Float16}, "bf16": {"", graph.BFloat16}}, 16384, false, threadsByRun},
+	"cpu": {map[string]precision{
+		"fp32": {pass.CPU, "f32", graph.Float}}, 512, true, threadsByRun},
+	"openvino": {map[string]precision{
+		"fp32": {pass.Portable, "f32", graph.Float}, "bf16": {pass.OpenVINOBF16, "bf16", graph.Float}}, 1024, true, streamByRun},
+	"cuda":     {byElementType(pass.CUDA), 16384, false, threadsByRun},
+	"tensorrt": {byElementType(pass.TensorRT), 16384, false, threadsByRun},
+}
+
+// byElementType are the precisions of a provider that computes in the graph's own types.
+func byElementType(t pass.Target) map[string]precision {
+	return map[string]precision{"fp32": {t, "", graph.Float}, "fp16": {t, "", graph.Float16}, "bf16": {t, "", graph.BFloat16}}
 }
 
 // threadsByRun gives each run its part of the threads.
@@ -73,7 +76,7 @@ func (e *Encoder) prepare(p precision) (string, error) {
 	if err := pass.Simplify(m); err != nil {
 		return "", err
 	}
-	if err := pass.Lower(m, pass.LowerOptions{Target: forms[e.Provider].target, DType: p.dtype}); err != nil {
+	if err := pass.Lower(m, pass.LowerOptions{Target: p.target, DType: p.dtype}); err != nil {
 		return "", err
 	}
 	return e.write(m)
@@ -83,10 +86,10 @@ func (e *Encoder) prepare(p precision) (string, error) {
 const producer = "graft"
 
 // runsAsItIs reports whether the provider takes the model's own file: the CPU provider takes any;
-// the others take what graft wrote in portable operators. Somebody else's masks (-3.4e38) are not
-// finite in bf16, so their graphs are raised and lowered again.
+// the others take what graft wrote in portable operators where they compute in fp32. Somebody else's masks (-3.4e38)
+// are not finite in bf16, so their graphs are raised and lowered again.
 func (e *Encoder) runsAsItIs(p precision) bool {
-	if p.dtype != graph.Float {
+	if p.dtype != graph.Float || p.target == pass.OpenVINOBF16 {
 		return false
 	}
 	if e.Provider == "cpu" {

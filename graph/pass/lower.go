@@ -13,10 +13,11 @@ type Target string
 
 // The targets of Lower.
 const (
-	Portable Target = "portable" // operators of ONNX alone, for any runtime
-	CPU      Target = "cpu"      // ONNX Runtime's CPU provider
-	CUDA     Target = "cuda"     // ONNX Runtime's CUDA provider
-	TensorRT Target = "tensorrt" // TensorRT, alone or as a provider
+	Portable     Target = "portable"      // operators of ONNX alone, for any runtime
+	CPU          Target = "cpu"           // ONNX Runtime's CPU provider
+	OpenVINOBF16 Target = "openvino-bf16" // OpenVINO on a CPU, where it is asked for bfloat16; the graph stays in float32
+	CUDA         Target = "cuda"          // ONNX Runtime's CUDA provider
+	TensorRT     Target = "tensorrt"      // TensorRT, alone or as a provider
 )
 
 // LowerOptions says what Lower is to write.

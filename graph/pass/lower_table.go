@@ -15,10 +15,11 @@ type rule struct {
 // lowerings is the form of each operator per target; what is not named stays. The forms for
 // CUDA and for float16 on it follow onnxruntime's documentation of its kernels.
 var lowerings = map[Target][]rule{
-	Portable: portable,
-	TensorRT: portable, // any operator outside ONNX splits its engine
-	CPU:      cpu,
-	CUDA:     cuda,
+	Portable:     portable,
+	TensorRT:     portable, // any operator outside ONNX splits its engine
+	CPU:          cpu,
+	OpenVINOBF16: append([]rule{{"MatMul", 0, lowerBF16Product, "weights keep 16 bits of their numbers, and sums stay in float32"}}, portable...),
+	CUDA:         cuda,
 }
 
 var portable = []rule{
