@@ -29,11 +29,11 @@ var quantized = golden{"bge-small-zh-q/cmrc2018", []string{"onnx", "bge-small-zh
 	map[string]float64{"ndcg_at_10": 0.8576}, 0.003}
 
 // bf16Goldens are the fp32 values of MiniLM and how far bf16 may be from them: measured
-// 0.00054 higher on SciFact and 0.00024 lower on NFCorpus (docs/benchmarks.md).
+// 0.00001 lower on SciFact and 0.00077 lower on NFCorpus (docs/benchmarks.md).
 var bf16Goldens = []golden{
-	{"minilm/scifact/bf16", minilm, "SciFact", "scifact", []string{"--provider", "openvino", "--precision", "bf16"}, minilmSciFact.want, 0.0006},
+	{"minilm/scifact/bf16", minilm, "SciFact", "scifact", []string{"--provider", "openvino", "--precision", "bf16"}, minilmSciFact.want, 0.0005},
 	{"minilm/nfcorpus/bf16", minilm, "NFCorpus", "nfcorpus", []string{"--provider", "openvino", "--precision", "bf16"},
-		map[string]float64{"ndcg_at_10": 0.31594, "recall_at_100": 0.31151}, 0.0006},
+		map[string]float64{"ndcg_at_10": 0.31594, "recall_at_100": 0.31151}, 0.001},
 }
 
 func TestGoldenScores(t *testing.T) {

@@ -100,6 +100,7 @@ type lowerer struct {
 	LowerOptions
 	transposed map[*graph.Value]*graph.Value // weight -> its transpose
 	split      map[*graph.Value]*graph.Value // [batch, seq, heads·size] -> the [batch, seq, heads, size] it was merged from
+	late       map[*graph.Node]bool          // products whose weights are split, for OpenVINOBF16
 }
 
 // apply rewrites every node that the table has a rule for.

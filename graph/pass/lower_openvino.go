@@ -8,17 +8,42 @@ import (
 )
 
 // lowerBF16Product writes products so that OpenVINO, asked for bfloat16, loses less by it. Half of
-// what bfloat16 changes in MiniLM's vectors comes from the rounding of its weights
-// (docs/benchmarks.md).
+// what bfloat16 changes in MiniLM's vectors comes from the rounding of its weights, half of that
+// from the last third of them. To split all costs a quarter of the speed (docs/benchmarks.md).
 func lowerBF16Product(l *lowerer, n *graph.Node) (*graph.Value, error) {
+	if l.late == nil {
+		l.late = lateProducts(l.graph)
+	}
 	x, w := n.Input(0), n.Input(1)
 	switch {
-	case w.Init != nil && len(w.Init.Shape) == 2 && w.Init.DType == graph.Float && l.model.Graph.Input(w.Name) == nil:
+	case l.late[n] && w.Init != nil:
 		return l.splitProduct(x, w), nil
 	case len(x.Shape()) == 3 && len(w.Shape()) == 3 && axisSize(x, 1) == 1 && w.DType() == graph.Float:
 		return l.weightedSum(x, w), nil
 	}
 	return nil, nil
+}
+
+// lateProducts are the last third of g's products with weights, as they are stored or transposed.
+func lateProducts(g *graph.Graph) map[*graph.Node]bool {
+	var products []*graph.Node
+	for _, n := range g.Nodes {
+		if !n.Is("MatMul") {
+			continue
+		}
+		w := n.Input(1)
+		if d := w.Def(); d.Is("Transpose") {
+			w = d.Input(0)
+		}
+		if w.Init != nil && len(w.Init.Shape) == 2 && w.Init.DType == graph.Float && g.Input(w.Name) == nil {
+			products = append(products, n)
+		}
+	}
+	late := make(map[*graph.Node]bool)
+	for _, n := range products[len(products)-len(products)/3:] {
+		late[n] = true
+	}
+	return late
 }
 
 // splitProduct is x·w as [x, x]·[high; low], where high is w rounded to bfloat16 and low the

@@ -18,7 +18,7 @@ var lowerings = map[Target][]rule{
 	Portable:     portable,
 	TensorRT:     portable, // any operator outside ONNX splits its engine
 	CPU:          cpu,
-	OpenVINOBF16: append([]rule{{"MatMul", 0, lowerBF16Product, "weights keep 16 bits of their numbers, and sums stay in float32"}}, portable...),
+	OpenVINOBF16: append([]rule{{"MatMul", 0, lowerBF16Product, "late weights keep 16 bits of their numbers, and sums stay in float32"}}, portable...),
 	CUDA:         cuda,
 }
 
