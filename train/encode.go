@@ -53,7 +53,8 @@ type text struct {
 	pad int // tokens it is padded to; 0: to the longest of its sub-batch
 }
 
-func (t text) length() int { return max(len(t.ids), t.pad) }
+// length is the tokens that the text takes of a sub-batch: an empty one too has a place, of padding.
+func (t text) length() int { return max(1, len(t.ids), t.pad) }
 
 // subBatch is texts that run together, by their number, padded to length tokens.
 type subBatch struct {

@@ -44,9 +44,12 @@ func (t *step) accumulate(b dataset.Batch, scale float64) (stats, error) {
 	defer torch.Lock()()
 	s := torch.NewScope()
 	defer s.Close()
+	if len(b.Groups) == 0 {
+		return stats{}, errors.New("train step: the batch is empty")
+	}
 	texts, err := t.collect(b, t.loss.Passages(len(b.Groups[0].Passages)))
 	if err != nil {
-		return stats{}, err
+		return stats{}, fmt.Errorf("train step: %w", err)
 	}
 	chunks := t.encodeAll(s, texts.texts, t.split(texts))
 	joined := joinChunks(s, chunks, len(texts.texts))
