@@ -53,6 +53,7 @@ type Model struct {
 	parent       string          // hash of what was opened, once a weight has changed
 	adapter      string          // the adapter that was merged when the model was opened; "": none
 	unnormalized bool            // the graph leaves out the normalization that Modules names
+	options      OpenOptions     // what the graph was built under
 }
 
 // Close closes the files behind the graph's weights, which cannot be read any more.
@@ -334,7 +335,7 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		}
 	}
 	m.Graph = &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Domain: "", Version: irOpset}}, ProducerName: "graft", Graph: g}
-	m.Unused, m.prefix, m.stored = plan.unused(), plan.prefix, plan.taken
+	m.Unused, m.prefix, m.stored, m.options = plan.unused(), plan.prefix, plan.taken, o
 	if o.Pooling == "" && !m.Modules.Found {
 		m.Warnings = append(m.Warnings, "no modules.json says how tokens are pooled: their mean is taken")
 	}

@@ -175,7 +175,7 @@ func (m *Model) checkpointTensors(keep bool, in func(name string) bool) ([]check
 			if keep {
 				c = castTensor(c, elementTypes[raw.dtype].from)
 			}
-			t.Entry.Name, t.DType = c.Name, floatNames[c.DType]
+			t.Entry.Name, t.DType, t.Shape = c.Name, floatNames[c.DType], c.Shape
 			t.write = func(w io.Writer) error { _, err := c.Data.WriteTo(w); return err }
 		}
 		list = append(list, t)

@@ -22,6 +22,7 @@ var allowedImports = map[string][]string{
 	"convert":                   {"graph", "graph/onnx", "graph/pass", "convert/safetensors", "convert/pickle"},
 	"convert/safetensors":       {},
 	"convert/pickle":            {},
+	"prune":                     {"graph", "graph/pass"},
 	"train":                     {"graph", "graph/pass", "train/torch", "train/loss", "train/dataset", "runtime/tokenizer", "convert/safetensors"},
 	"train/torch":               {"graph", "train/torch/internal/shim"},
 	"train/torch/internal/shim": {},

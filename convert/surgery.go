@@ -1,0 +1,207 @@
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"graft/graph"
+)
+
+// Surgery is what a rewrite did to the parts of a graph that a checkpoint and its config count.
+type Surgery struct {
+	Layers []int             // the layers that stayed, by their former numbers; nil: all
+	Names  map[string]string // what weights' names begin with, such as "encoder.layer.3": before -> after, "" where the layer is gone
+	Config map[string]any    // keys of config.json that have another value now
+}
+
+// Rewrite lets change rewrite the graph in place, and carries what it did over to config.json and to the
+// checkpoint: tensors of layers that are gone go, those of the others get their new names, and weights that
+// were replaced are taken from the graph. The model that is built of these must be the graph that
+// change left; where the architecture cannot say what the graph computes, the checkpoint is dropped,
+// with a warning, and Save writes the ONNX file alone.
+func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
+	if err := m.keepParent(); err != nil {
+		return err
+	}
+	before := map[*graph.Value]*graph.Tensor{}
+	names := map[*graph.Value]string{}
+	for _, v := range m.Graph.Graph.Initializers {
+		before[v], names[v] = v.Init, v.Name
+	}
+	s, err := change(m.Graph)
+	if err != nil {
+		return err
+	}
+	if m.Config, err = s.config(m); err != nil {
+		return err
+	}
+	if s.Layers != nil {
+		m.Sizes.Layers = len(s.Layers)
+	}
+	if m.source == nil {
+		return nil
+	}
+	stored, changed := map[string]string{}, map[string]bool{}
+	for _, v := range m.Graph.Graph.Initializers {
+		old, was := names[v]
+		if name, ok := m.stored[old]; was && ok {
+			stored[v.Name] = s.name(name)
+			changed[v.Name] = m.changed[old] || before[v] != v.Init
+		}
+	}
+	maps.DeleteFunc(changed, func(_ string, is bool) bool { return !is })
+	m.stored, m.changed = stored, changed
+	m.source = m.source.renamed(s.name)
+	if err := m.rebuilds(); err != nil {
+		m.source, m.Arch = nil, nil
+		m.Warnings = append(m.Warnings, fmt.Sprintf("the checkpoint cannot say what the graph computes now (%v): the ONNX file is written without it", err))
+	}
+	return nil
+}
+
+// name is a tensor's name after the surgery, "" where it is gone.
+func (s *Surgery) name(name string) string {
+	for before, after := range s.Names {
+		if rest, ok := strings.CutPrefix(name, before+"."); ok {
+			if after == "" {
+				return ""
+			}
+			return after + "." + rest
+		}
+	}
+	return name
+}
+
+// renamed is the checkpoint with its tensors under other names, without those that have none.
+func (s *source) renamed(name func(string) string) *source {
+	to := &source{tensors: map[string]*graph.Tensor{}, raw: map[string]rawTensor{}, format: "rewritten", Closer: s.Closer}
+	for old, t := range s.tensors {
+		if new := name(old); new != "" {
+			moved := *t
+			moved.Name = new
+			to.tensors[new], to.raw[new] = &moved, s.raw[old]
+		}
+	}
+	return to
+}
+
+// rebuilds builds the model that config.json and the checkpoint describe now, and tells why that is
+// not the model's graph.
+func (m *Model) rebuilds() error {
+	built := &Model{Arch: m.Arch, Config: m.Config, Modules: m.Modules, source: m.source.renamed(func(name string) string { return name })}
+	config, err := built.readConfig()
+	if err != nil {
+		return err
+	}
+	for name := range m.changed {
+		t := *m.Graph.Graph.Initializer(name).Init
+		t.Name = m.stored[name]
+		built.source.tensors[t.Name] = &t
+	}
+	if err := built.build(config, m.options); err != nil {
+		return err
+	}
+	a, err := signature(m.Graph.Graph, m.stored)
+	if err != nil {
+		return err
+	}
+	b, err := signature(built.Graph.Graph, built.stored)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(a, b) {
+		return errors.New("the architecture's layers differ from those that are left")
+	}
+	return nil
+}
+
+// layerCounts are the keys of config.json that count the layers, by library and age.
+var layerCounts = []string{"num_hidden_layers", "n_layers", "n_layer", "num_layers"}
+
+// config is m's config.json after the surgery; nil where there is none.
+func (s *Surgery) config(m *Model) (json.RawMessage, error) {
+	if m.Config == nil {
+		return nil, nil
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(m.Config, &keys); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	set := maps.Clone(s.Config)
+	if set == nil {
+		set = map[string]any{}
+	}
+	if s.Layers != nil {
+		counted := false
+		for _, key := range layerCounts {
+			if _, ok := keys[key]; ok {
+				set[key], counted = len(s.Layers), true
+			}
+		}
+		if !counted {
+			set[layerCounts[0]] = len(s.Layers)
+		}
+		m.layerKinds(s.Layers, keys, set)
+	}
+	config := m.Config
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		var err error
+		if config, err = withKey(config, key, set[key]); err != nil {
+			return nil, err
+		}
+	}
+	return config, nil
+}
+
+// layerKinds keeps what config.json says of single layers true: layer_types, where the layers
+// are of two kinds, and max_window_layers.
+func (m *Model) layerKinds(kept []int, keys map[string]json.RawMessage, set map[string]any) {
+	var types []string
+	if json.Unmarshal(keys["layer_types"], &types) == nil && len(types) > kept[len(kept)-1] {
+		set["layer_types"] = chosen(types, kept)
+	} else if types = m.patternTypes(); types != nil {
+		// The rule on places holds for the layers that are left, or each is named.
+		if left := chosen(types, kept); !slices.Equal(left, types[:len(left)]) {
+			set["layer_types"] = left
+			m.Warnings = append(m.Warnings, "config.json names each layer's attention in layer_types now, which transformers 4 does not read: it goes by the layers' places")
+		}
+	}
+	var most int
+	if json.Unmarshal(keys["max_window_layers"], &most) == nil && most > 0 {
+		set["max_window_layers"] = len(slices.DeleteFunc(slices.Clone(kept), func(old int) bool { return old >= most }))
+	}
+}
+
+// chosen are the elements of list at the indices.
+func chosen[T any](list []T, indices []int) []T {
+	var out []T
+	for _, i := range indices {
+		out = append(out, list[i])
+	}
+	return out
+}
+
+// patternTypes are the kinds of the layers where a config states them by a rule on their places; nil
+// where it has none.
+func (m *Model) patternTypes() []string {
+	if m.Arch == nil {
+		return nil
+	}
+	config := m.Arch.Config()
+	ruled, ok := config.(interface{ local(layer int) bool })
+	if !ok || json.Unmarshal(m.Config, config) != nil {
+		return nil
+	}
+	types := make([]string, config.Sizes().Layers)
+	for i := range types {
+		types[i] = fullAttention
+		if ruled.local(i) {
+			types[i] = slidingAttention
+		}
+	}
+	return types
+}

@@ -1,0 +1,8 @@
+// Package prune makes encoders smaller by surgery on their graphs.
+//
+// Layers: New scores the transformer blocks by a criterion (criterion.go: the table; one file each)
+// and plans which of them go; Plan.Apply takes them out of the graph (layers.go). What is measured
+// comes through Activations, which runs the graph on texts: the package itself runs nothing.
+//
+// Graphs must be in the IR's form, as convert builds them or as pass.Raise leaves them.
+package prune
