@@ -74,6 +74,9 @@ func (c *compiler) compile() error {
 	if steps, err = c.foldConstants(steps); err != nil {
 		return err
 	}
+	if steps, err = c.formBlocks(steps); err != nil {
+		return err
+	}
 	c.program.steps = steps
 	c.findLastUses(steps, c.outputSlots())
 	return nil

@@ -3,6 +3,8 @@
 package torch
 
 import (
+	"slices"
+
 	"graft/graph"
 )
 
@@ -91,4 +93,17 @@ func (c *call) then(x *Tensor, f func(x *Tensor) *Tensor) *Tensor {
 	y := f(x)
 	c.Release(x)
 	return y
+}
+
+// Ops lists the operators of ONNX that run here.
+func Ops() []string {
+	var list []string
+	for _, table := range opTables {
+		for _, row := range table {
+			if row.Domain == "" && !slices.Contains(list, row.Op) {
+				list = append(list, row.Op)
+			}
+		}
+	}
+	return list
 }

@@ -26,7 +26,7 @@ var activationRows = []opRow{
 	{"", "Selu", 1, one(selu)},
 	{"", "Shrink", 9, one(shrink)},
 	{"", "Sigmoid", 1, unary((*Scope).Sigmoid)},
-	{"", "Softplus", 1, one(softplus)},
+	{"", "Softplus", 1, unary((*Scope).Softplus)},
 	{"", "Softsign", 1, one(softsign)},
 	{"", "Swish", 24, one(swish)},
 	{"", "Tanh", 1, unary((*Scope).Tanh)},
@@ -98,17 +98,6 @@ func shrink(c *call) *Tensor {
 	low := c.Where(below, down, zero)
 	defer c.Release(zero, above, below, up, down, low)
 	return c.Where(above, up, low)
-}
-
-// softplus is log(1 + exp(x)), as max(0, x) + log1p(exp(−|x|)), which does not overflow.
-func softplus(c *call) *Tensor {
-	x := c.tensor(0)
-	y := c.then(c.Abs(x), func(y *Tensor) *Tensor { return c.Neg(y) })
-	y = c.then(y, func(y *Tensor) *Tensor { return c.Exp(y) })
-	y = c.then(y, func(y *Tensor) *Tensor { return c.Log1p(y) })
-	high := c.Relu(x)
-	defer c.Release(y, high)
-	return c.Add(high, y)
 }
 
 func softsign(c *call) *Tensor {

@@ -104,9 +104,7 @@ func gatherND(c *call) *Tensor {
 	return c.then(c.IndexSelect(flat, 0, places), func(y *Tensor) *Tensor { return c.Reshape(y, out...) })
 }
 
-// reductions are the ways in which scattered elements join those that are there, in torch's words.
-var reductions = map[string]string{"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
-
+// scatterElements writes updates into a copy of input 0 along an axis.
 func scatterElements(c *call) *Tensor {
 	x, index, updates := c.tensor(0), c.tensor(1), c.tensor(2)
 	if x == nil || index == nil {
@@ -118,19 +116,17 @@ func scatterElements(c *call) *Tensor {
 	return c.scatter(x, axis, at, updates)
 }
 
-// scatter writes updates along an axis as the attribute reduction says.
+// scatter writes updates along an axis, or adds them, as the attribute reduction says.
 func (c *call) scatter(x *Tensor, axis int64, index, updates *Tensor) *Tensor {
-	reduction := c.node().Str("reduction", "none")
-	switch {
-	case reduction == "none":
+	switch reduction := c.node().Str("reduction", "none"); reduction {
+	case "none":
 		return c.Scatter(x, axis, index, updates)
-	case reduction == "add":
+	case "add":
 		return c.ScatterAdd(x, axis, index, updates)
-	case reductions[reduction] == "":
-		c.failf("reduction %q is not known", reduction)
+	default:
+		c.failf("reduction %q is not supported", reduction)
 		return nil
 	}
-	return c.reduceScatter(x, axis, index, updates, reductions[reduction])
 }
 
 // scatterND writes slices into a copy of input 0 where vectors of indices say.

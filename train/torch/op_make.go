@@ -3,8 +3,6 @@
 package torch
 
 import (
-	"github.com/sugarme/gotch/libtch"
-
 	"graft/graph"
 )
 
@@ -32,10 +30,9 @@ func constantOfShape(c *call) *Tensor {
 	if a := c.node().Attr("value"); a != nil && a.Tensor != nil {
 		fill = a.Tensor
 	}
-	return c.then(c.upload(fill, c.run.program.device), func(x *Tensor) *Tensor {
-		x = c.Own(c.Reshape(x))
-		return c.then(c.Expand(x, c.ints(0)...), func(y *Tensor) *Tensor { return c.Contiguous(y) })
-	})
+	y := c.then(c.upload(fill, c.run.program.device), func(x *Tensor) *Tensor { return c.Reshape(x) })
+	y = c.then(y, func(x *Tensor) *Tensor { return c.Expand(x, c.ints(0)...) })
+	return c.then(y, c.Contiguous)
 }
 
 // eyeLike has ones on diagonal k.
@@ -109,11 +106,4 @@ func (c *call) nonNegative(index *Tensor, n int64) *Tensor {
 	moved := c.AddScalar(index, float64(n))
 	defer c.Release(negative, moved)
 	return c.Where(negative, moved, index)
-}
-
-// reduceScatter is torch.scatter_reduce, with the present elements taking part.
-func (c *call) reduceScatter(x *Tensor, dim int64, index, src *Tensor, reduce string) *Tensor {
-	return c.raw("scatter_reduce", func(out *libtch.Ctensor) {
-		libtch.AtgScatterReduce(out, x.h, dim, index.h, src.h, reduce)
-	}, x, index, src)
 }

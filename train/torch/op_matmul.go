@@ -69,9 +69,17 @@ func gemm(c *call) *Tensor {
 	return c.Add(y, scaled)
 }
 
+// einsum contracts its operands from left to right: torch takes the first two out and puts the result behind the others.
 func einsum(c *call) *Tensor {
 	list := c.tensors()
+	path := []int64{0}
+	if n := len(list); n > 1 {
+		path = nil
+		for range n - 1 {
+			path = append(path, 0, 1)
+		}
+	}
 	return c.raw("einsum", func(out *libtch.Ctensor) {
-		libtch.AtgEinsum(out, c.node().Str("equation", ""), handles(list), len(list), []int64{0}, 0)
+		libtch.AtgEinsum(out, c.node().Str("equation", ""), handles(list), len(list), path, len(path))
 	}, list...)
 }

@@ -2,12 +2,6 @@
 
 package torch
 
-import (
-	"slices"
-
-	"github.com/sugarme/gotch/libtch"
-)
-
 // normRows are normalizations and dropout.
 var normRows = []opRow{
 	{"", "Dropout", 1, dropout},
@@ -23,7 +17,7 @@ var normRows = []opRow{
 func dropout(c *call) []value {
 	x := c.tensor(0)
 	p := c.scalarOr(1, c.float("ratio", 0.5))
-	wantsMask := len(c.step.out) > 1 && c.step.out[1] >= 0
+	wantsMask := c.wants(1)
 	if !c.run.options.Training || p == 0 || x == nil {
 		out := device(c.alias(x))
 		if wantsMask && x != nil {
@@ -38,7 +32,8 @@ func dropout(c *call) []value {
 	return device(c.Dropout(x, p, c.run.rng()))
 }
 
-// layerNorm normalizes the axes from axis on, and gives the mean and the inverse deviation where they are read.
+// layerNorm normalizes the axes from axis on, and gives the mean and the inverse deviation where they are read,
+// which the call that libtorch has for all of it could not differentiate.
 func layerNorm(c *call) []value {
 	x, w, b := c.tensor(0), c.tensor(1), c.tensor(2)
 	if x == nil {
@@ -47,19 +42,24 @@ func layerNorm(c *call) []value {
 	rank := x.Rank()
 	n := rank - int(c.axis(c.node().Int("axis", -1), rank))
 	eps := c.float("epsilon", 1e-5)
-	if !slices.ContainsFunc(c.step.out[1:], func(slot int) bool { return slot >= 0 }) {
+	if !c.wants(1) && !c.wants(2) {
 		return device(c.LayerNorm(x, n, w, b, eps))
 	}
-	var out [3]libtch.Ctensor
-	shape := x.Shape()[rank-n:]
-	y := c.raw("native_layer_norm", func(first *libtch.Ctensor) {
-		libtch.AtgNativeLayerNorm(&out[0], x.h, shape, n, w.handle(), b.handle(), eps)
-		*first = out[0]
-	}, x)
-	if y == nil {
-		return nil
+	var axes []int64
+	for i := rank - n; i < rank; i++ {
+		axes = append(axes, int64(i))
 	}
-	return device(y, c.Own(newTensor(out[1], nil)), c.Own(newTensor(out[2], nil)))
+	mean := c.Mean(x, true, axes...)
+	centered := c.Sub(x, mean)
+	inverse := c.then(c.Square(centered), func(y *Tensor) *Tensor { return c.Mean(y, true, axes...) })
+	inverse = c.then(inverse, func(y *Tensor) *Tensor { return c.AddScalar(y, eps) })
+	inverse = c.then(inverse, c.Rsqrt)
+	y := c.then(c.Mul(centered, inverse), func(y *Tensor) *Tensor { return c.Mul(y, w) })
+	if b != nil {
+		y = c.then(y, func(y *Tensor) *Tensor { return c.Add(y, b) })
+	}
+	c.Release(centered)
+	return device(y, mean, inverse)
 }
 
 func rmsNorm(c *call) *Tensor {

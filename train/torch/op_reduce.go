@@ -164,7 +164,7 @@ func cumSum(c *call) *Tensor {
 	return sum
 }
 
-// topK gives the k largest or smallest elements of an axis, and their indices.
+// topK gives the k largest or smallest elements of an axis, and their indices; of equal elements the first.
 func topK(c *call) []value {
 	x := c.tensor(0)
 	if x == nil {
@@ -176,12 +176,14 @@ func topK(c *call) []value {
 	}
 	axis := c.axis(c.node().Int("axis", -1), x.Rank())
 	var out [2]libtch.Ctensor
-	values := c.raw("topk", func(first *libtch.Ctensor) {
-		libtch.AtgTopk(&out[0], x.h, k, axis, int32(c.node().Int("largest", 1)), int32(c.node().Int("sorted", 1)))
+	values := c.raw("sort", func(first *libtch.Ctensor) {
+		libtch.AtgSortStable(&out[0], x.h, 1, axis, int32(c.node().Int("largest", 1)))
 		*first = out[0]
 	}, x)
 	if values == nil {
 		return nil
 	}
-	return device(values, c.Own(newTensor(out[1], nil)))
+	indices := c.Own(newTensor(out[1], nil))
+	best := func(y *Tensor) *Tensor { return c.Slice(y, axis, 0, k, 1) }
+	return device(c.then(values, best), c.then(indices, best))
 }

@@ -230,7 +230,8 @@ func trilu(c *call) *Tensor {
 	return c.Tril(c.tensor(0), k)
 }
 
-// pad adds elements before and after each axis, or takes them away where a number is negative.
+// pad adds elements before and after each axis, or takes them away where a number is negative. They have a value of their
+// own or, in other modes than "constant", are those of places inside.
 func pad(c *call) *Tensor {
 	x, pads, axes := c.tensor(0), c.intsOr(1, "pads"), c.ints(3)
 	if x == nil {
@@ -246,6 +247,13 @@ func pad(c *call) *Tensor {
 		c.failf("%d pads for %d axes", len(pads), len(axes))
 		return nil
 	}
+	if mode := c.node().Str("mode", "constant"); mode != "constant" {
+		y := c.alias(x)
+		for i, a := range axes {
+			y = c.then(y, func(y *Tensor) *Tensor { return c.padAxis(y, c.axis(a, rank), pads[i], pads[i+len(axes)], mode) })
+		}
+		return y
+	}
 	// torch lists the last axis first, before and after in turn.
 	list := make([]int64, 2*rank)
 	for i, a := range axes {
@@ -253,10 +261,32 @@ func pad(c *call) *Tensor {
 		list[at], list[at+1] = pads[i], pads[i+len(axes)]
 	}
 	fill := c.scalarOr(2, c.float("value", 0))
-	mode := c.node().Str("mode", "constant")
-	if mode != "constant" {
-		c.failf("mode %q is not supported", mode)
+	return c.raw("pad", func(out *libtch.Ctensor) { libtch.AtgPad(out, x.h, list, len(list), "constant", fill, 0) }, x)
+}
+
+// insidePlaces say which of n places stands for place i outside of them.
+var insidePlaces = map[string]func(i, n int64) int64{
+	"edge": func(i, n int64) int64 { return min(max(i, 0), n-1) },
+	"wrap": func(i, n int64) int64 { return (i%n + n) % n },
+	"reflect": func(i, n int64) int64 {
+		period := max(2*(n-1), 1)
+		i = (i%period + period) % period
+		return min(i, period-i)
+	},
+}
+
+// padAxis repeats slices of an axis before and after it.
+func (c *call) padAxis(x *Tensor, axis, before, after int64, mode string) *Tensor {
+	n := x.Dim(int(axis))
+	inside := insidePlaces[mode]
+	if inside == nil || n == 0 {
+		c.failf("mode %q of an axis of size %d", mode, n)
 		return nil
 	}
-	return c.raw("pad", func(out *libtch.Ctensor) { libtch.AtgPad(out, x.h, list, len(list), mode, fill, 0) }, x)
+	var places []int64
+	for i := -before; i < n+after; i++ {
+		places = append(places, inside(i, n))
+	}
+	index := c.then(c.Int64s(places, int64(len(places))), func(y *Tensor) *Tensor { return c.ToDevice(y, x.Device()) })
+	return c.then(index, func(i *Tensor) *Tensor { return c.IndexSelect(x, axis, i) })
 }
