@@ -32,8 +32,8 @@ func withGrad(mode shim.GradMode, f func()) {
 	f()
 }
 
-// Autocast runs f with torch's autocast to d (BFloat16 or Float16) on the kind of dev: matrix products in d, what needs
-// precision in float32. Weights cast once serve until its end. What was before is restored, also when f panics.
+// Autocast runs f with torch's autocast to d (BFloat16 or Float16) on the kind of dev: matrix products and attention compute
+// in d, what needs precision in float32, and the rest in the type it is given. Weights cast once serve until its end. What was before is restored, also when f panics.
 func (s *Scope) Autocast(d DType, dev Device, f func()) {
 	defer shim.AutocastBegin(int(dev.Kind), int32(d), true).End()
 	f()

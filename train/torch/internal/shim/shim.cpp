@@ -6,32 +6,16 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 #include <malloc.h>
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
-#include <cstring>
+#include "guarded.h"
 
 using at::Tensor;
 using torch::autograd::variable_list;
-
-// guarded runs f and turns an exception into a message that the caller frees. c10::Error's what() ends with a backtrace,
-// which the Go side cuts off.
-template <class F>
-static char* guarded(F f) {
-  try {
-    f();
-    return nullptr;
-  } catch (const std::exception& e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
-
-static const Tensor& ref(void* t) { return *static_cast<Tensor*>(t); }
-static Tensor opt(void* t) { return t ? ref(t) : Tensor(); }
 
 static std::vector<Tensor> list(void** p, int n) {
   std::vector<Tensor> r;
@@ -187,6 +171,7 @@ char* graft_recompute(uintptr_t closure, void** in, int inputs, void** out, int 
 
 // ---- autocast
 
+// The cache of cast weights is emptied at both ends: it does not tell one type from another.
 graft_autocast graft_autocast_begin(int device, int dtype, int on) {
   auto d = device ? at::kCUDA : at::kCPU;
   graft_autocast before = {device, at::autocast::is_autocast_enabled(d), (int)at::autocast::get_autocast_dtype(d),
@@ -194,13 +179,13 @@ graft_autocast graft_autocast_begin(int device, int dtype, int on) {
   at::autocast::set_autocast_enabled(d, on != 0);
   at::autocast::set_autocast_dtype(d, (at::ScalarType)dtype);
   at::autocast::set_autocast_cache_enabled(true);
-  at::autocast::increment_nesting();
+  at::autocast::clear_cache();
   return before;
 }
 
 void graft_autocast_end(graft_autocast before) {
   auto d = before.device ? at::kCUDA : at::kCPU;
-  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(d, before.enabled);
   at::autocast::set_autocast_dtype(d, (at::ScalarType)before.dtype);
   at::autocast::set_autocast_cache_enabled(before.cache);
@@ -303,7 +288,21 @@ char* graft_reset_peak(int device) {
   return guarded([&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats((c10::DeviceIndex)device); });
 }
 
-int graft_tune_malloc(void) {
-  int ok = mallopt(M_MMAP_THRESHOLD, 1 << 30) & mallopt(M_TRIM_THRESHOLD, 0x7fffffff) & mallopt(M_TOP_PAD, 64 << 20);
-  return ok;
+// One arena, because only the main one grows without limit; no block mapped by itself and nothing given back, because the
+// system clears pages anew; growth by a lot at a time. The heap asks for huge pages as far as it has grown, which has to be
+// repeated: memory added later does not inherit that.
+void graft_tune_malloc(void) {
+  static uintptr_t advised = 0;
+  const uintptr_t huge = uintptr_t(2) << 20;
+  const auto end = reinterpret_cast<uintptr_t>(sbrk(0)) & ~(huge - 1);
+  if (advised == 0) {
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, -1);
+    mallopt(M_TOP_PAD, 256 << 20);
+    advised = end + huge;
+  }
+  if (end <= advised) return;
+  madvise(reinterpret_cast<void*>(advised), end - advised, MADV_HUGEPAGE);
+  advised = end;
 }

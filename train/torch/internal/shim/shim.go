@@ -2,9 +2,9 @@
 
 package shim
 
-// #cgo CFLAGS: -O3
-// #cgo CXXFLAGS: -std=c++17
-// #cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -ldl
+// #cgo CFLAGS: -O3 -fopenmp-simd
+// #cgo CXXFLAGS: -std=c++17 -fopenmp
+// #cgo LDFLAGS: -ltorch_cpu -lc10 -lstdc++ -lgomp -ldl -lm
 // #include <stdlib.h>
 // #include "shim.h"
 // extern uint64_t aoti_torch_abi_version(void); // torch/csrc/inductor/aoti_torch/c/shim.h

@@ -14,6 +14,12 @@ char* graft_clone(void** out, void* x);
 char* graft_rms_norm(void** out, void* x, int dims, void* weight, double eps);
 char* graft_normalize(void** out, void* x, int64_t dim, double eps);
 
+// Dropout with probability p, rounded to 256ths, and the mask of (seed, offset). With by_row each row of the last dimension
+// has its bytes from a block on, as attention's weights have.
+char* graft_dropout(void** out, void* x, double p, uint64_t seed, uint64_t offset, int by_row);
+char* graft_attention(void** out, void* q, void* k, void* v, void* mask, int causal, double scale, double p, uint64_t seed,
+                      uint64_t offset);
+
 // Autograd.
 char* graft_backward(void* y, void* grad);
 int graft_set_grad(int on);
@@ -40,7 +46,7 @@ char* graft_dlopen(const char* path);
 int graft_cuda_devices(void);
 char* graft_memory(int device, int64_t* allocated, int64_t* peak, int64_t* reserved);
 char* graft_reset_peak(int device);
-int graft_tune_malloc(void);
+void graft_tune_malloc(void);
 
 #ifdef __cplusplus
 }
