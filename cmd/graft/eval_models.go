@@ -85,7 +85,7 @@ func checkpoints(dir string) ([]string, error) {
 // isModel reports whether a folder looks like a model directory.
 func isModel(dir string) bool {
 	for _, name := range []string{"config.json", "adapter_config.json", filepath.Join("onnx", "model.onnx")} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+		if exists(dir, name) {
 			return true
 		}
 	}

@@ -110,13 +110,12 @@ func runTraining(ctx context.Context, o *trainOptions, stdout, stderr io.Writer)
 	}
 	o.sayIgnored(stderr)
 	p := newTrainProgress(stderr)
-	warn := func(text string) { p.say("graft: warning: " + text) }
-	t, err := openTrainee(o, warn)
+	t, err := openTrainee(o, p)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	hooks := train.Hooks{SaveModel: t.save, Progress: p.update, Warn: warn}
+	hooks := train.Hooks{SaveModel: t.save, Progress: p.update, Warn: t.warn}
 	if len(o.train.EvalTasks) > 0 {
 		hooks.Evaluate = t.evaluate
 	}

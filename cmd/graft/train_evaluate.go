@@ -30,6 +30,9 @@ func (t *trainee) evaluate(ctx context.Context, e train.Encoder) (map[string]flo
 			return inTraining{e}, evaluate.EncoderSettings{Model: t.model.Path}, nil
 		},
 		Warn: t.warn,
+		Progress: func(g evaluate.Progress) {
+			t.progress.draw(fmt.Sprintf("%s %s: %d of %d", g.Task, g.Phase, g.Done, g.Total), false)
+		},
 	})
 	if err != nil {
 		return nil, err

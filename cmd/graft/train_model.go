@@ -23,16 +23,22 @@ import (
 
 // trainee is the model that is being trained, and what the loop asks of the command on the way.
 type trainee struct {
-	options *trainOptions
-	model   *convert.Model
-	trained train.Model
-	step    convert.Step // of the provenance
-	warn    func(string)
-	warned  []string // by save, which is called often
+	options  *trainOptions
+	progress *trainProgress
+	model    *convert.Model
+	trained  train.Model
+	step     convert.Step // of the provenance
+	warned   []string     // by save, which is called often
 }
 
+func (t *trainee) warn(text string) { t.progress.say("graft: warning: " + text) }
+
 // openTrainee opens MODEL and settles what depends on it: lengths, prompts, Matryoshka's widths.
-func openTrainee(o *trainOptions, warn func(string)) (*trainee, error) {
+func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
+	if o.train.FineTuneType == "lora" && exists(o.model, "adapter_config.json") && !exists(o.model, "config.json") {
+		return nil, withHint(usagef("train: %q is an adapter: another one over it has no base model", o.model),
+			"graft export merges it into a model, which can be trained")
+	}
 	o.open.Prompts = map[string]string{}
 	for role, p := range map[string]*string{"query": o.queryPrompt, "document": o.documentPrompt} {
 		if p != nil {
@@ -44,17 +50,25 @@ func openTrainee(o *trainOptions, warn func(string)) (*trainee, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trainee{options: o, model: m, warn: warn}
+	t := &trainee{options: o, progress: p, model: m}
 	if err := t.prepare(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return t, nil
 }
 
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
 func (t *trainee) prepare() error {
 	m, o := t.model, &t.options.train
 	for _, w := range m.Warnings {
 		t.warn(w)
+	}
+	if m.Modules.LowerCase {
+		t.warn("the model's settings have texts lowered before they are tokenized (do_lower_case), which is left to the tokenizer in training")
 	}
 	if m.Tokenizer == "" {
 		return fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
