@@ -2,9 +2,12 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -36,14 +39,16 @@ func (e *PrecisionError) Error() string {
 	return fmt.Sprintf("provider %s in %s gives other vectors than fp32: cosine %.6f on a probe text, at least %g is wanted", e.Provider, e.Precision, e.Cosine, minCosine)
 }
 
-// verify compares e's vectors with those of the CPU provider in fp32, once per model, provider,
-// precision and library version: the verdict is kept in the user's cache.
+// verify compares e's vectors with those of the CPU provider in fp32, once for all that decides
+// them (verdictKey): the verdict is kept in the user's cache.
 func (e *Encoder) verify(ctx context.Context) error {
 	if e.Provider == "cpu" {
 		return nil
 	}
-	_, _, version, _ := ort.Loaded()
-	key := fmt.Sprintf("%s %s %s %s", e.model.ID, e.Provider, e.Precision, version)
+	key, err := e.verdictKey()
+	if err != nil {
+		return fmt.Errorf("verify precision: %w", err)
+	}
 	kept := readVerdicts()
 	cosine, known := kept[key]
 	if !known || e.model.ID == "" {
@@ -70,6 +75,42 @@ func (e *Encoder) verify(ctx context.Context) error {
 		return &PrecisionError{e.Provider, e.Precision, cosine}
 	}
 	return nil
+}
+
+// verdictKey names what decides e's vectors: the model, where and how it runs, the library, and the
+// form of the graph that runs, so that a verdict about an earlier way to write it is not believed.
+func (e *Encoder) verdictKey() (string, error) {
+	form := "as it is"
+	if e.remove != "" {
+		var err error
+		if form, err = hashFiles(e.remove); err != nil {
+			return "", err
+		}
+	}
+	_, _, version, _ := ort.Loaded()
+	return fmt.Sprintf("%s %s %s %s %q %v %s", e.model.ID, e.Provider, e.Precision, version, e.options.Optimization, e.options.ProviderOptions, form), nil
+}
+
+// hashFiles is the SHA-256 of the files in a folder, with their names.
+func hashFiles(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, entry := range entries {
+		f, err := os.Open(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%q\n", entry.Name())
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // refuseFallback fails where nodes that compute run on the CPU provider though another was asked for.

@@ -3,9 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,14 +38,33 @@ func TestCosine(t *testing.T) {
 	}
 }
 
+func verdictKey(t *testing.T, e *Encoder) string {
+	t.Helper()
+	key, err := e.verdictKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// TestVerdictKey: the same model prepared again has the same key; other options have another.
+func TestVerdictKey(t *testing.T) {
+	a, again, off := opened(t, "bert", Options{}), opened(t, "bert", Options{}), opened(t, "bert", Options{Optimization: ort.OptimizeOff})
+	if verdictKey(t, a) != verdictKey(t, again) {
+		t.Errorf("one model, two keys:\n%s\n%s", verdictKey(t, a), verdictKey(t, again))
+	}
+	if verdictKey(t, a) == verdictKey(t, off) {
+		t.Error("optimizations off and on share a verdict")
+	}
+}
+
 // TestVerdict: what was measured of a precision before is believed: a bad one is refused, a good
 // one is not measured again.
 func TestVerdict(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	e := opened(t, "bert", Options{})
 	e.model.ID, e.Provider, e.Precision = "sha256:fixture", "openvino", "bf16" // as if it ran there
-	_, _, version, _ := ort.Loaded()
-	key := fmt.Sprintf("%s %s %s %s", e.model.ID, e.Provider, e.Precision, version)
+	key := verdictKey(t, e)
 	writeVerdicts(map[string]float64{key: 0.34})
 	var refused *PrecisionError
 	if err := e.verify(context.Background()); !errors.As(err, &refused) || !strings.Contains(err.Error(), "cosine 0.340000") {
@@ -54,6 +73,12 @@ func TestVerdict(t *testing.T) {
 	writeVerdicts(map[string]float64{key: 0.9999})
 	if err := e.verify(context.Background()); err != nil {
 		t.Errorf("a precision with cosine 0.9999 is refused: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(e.remove, "model.onnx.data"), []byte("another form"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if other := verdictKey(t, e); other == key {
+		t.Error("a verdict is kept for a graph in another form")
 	}
 	path, err := verdictsFile()
 	if err != nil {
