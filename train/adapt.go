@@ -76,18 +76,6 @@ func setDropout(m *graph.Model, p float64) int {
 	return places
 }
 
-// checkModel refuses options that do not go with the model.
-func checkModel(m Model, o Options) error {
-	if o.UseMatryoshka {
-		for _, d := range o.MatryoshkaDims {
-			if d > m.Dim {
-				return &FlagError{"matryoshka-dims", fmt.Sprintf("%d is more than the model's %d features", d, m.Dim)}
-			}
-		}
-	}
-	return nil
-}
-
 // settle fits options to the model and resolves those that others imply.
 func settle(m Model, o Options, warn func(string)) Options {
 	for _, l := range []struct {

@@ -44,7 +44,7 @@ func (r *run) loadBest() error {
 		r.hooks.Warn(fmt.Sprintf("no evaluation was better than that before training (%s %.5f); the result is the model after the last step", b.metric, b.value))
 		return nil
 	}
-	path := r.checkpoints.path(b.step)
+	path := r.bestPath()
 	if err := readTensors(path, r.params.named("param.")); err != nil {
 		return fmt.Errorf("read best checkpoint %q: %w", path, err)
 	}

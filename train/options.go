@@ -140,7 +140,8 @@ type Model struct {
 	Dim           int    // features of sentence_embedding
 }
 
-// Hooks is what the loop asks of its caller. Progress and Warn may be nil; Evaluate is nil where nothing is evaluated.
+// Hooks is what the loop asks of its caller. SaveModel is needed; Progress and Warn may be nil, and Evaluate is where
+// nothing is evaluated.
 type Hooks struct {
 	// SaveModel writes a model directory that has these weights in place of the graph's initializers of the same
 	// names; under lora they are the adapters' tensors. dir exists and is empty.

@@ -67,6 +67,10 @@ func (r *run) plan() error {
 	if r.calendar.stepsIn(0) == 0 {
 		return &FlagError{"dataloader-drop-last", fmt.Sprintf("%d rows do not fill one batch of %d", r.data.Len(), o.PerDeviceTrainBatchSize)}
 	}
+	e, group := r.sampler.Epoch(0), r.loss.Passages(o.TrainGroupSize)
+	if left := e.Rows % o.PerDeviceTrainBatchSize; e.Incomplete == 1 && left > 0 && r.loss.Check(left, group, 1) != nil {
+		r.hooks.Warn("the last batch of an epoch has one query, without negatives: it trains nothing; --dataloader-drop-last leaves it out")
+	}
 	r.schedule = newSchedule(o, r.calendar.total(o.NumTrainEpochs, o.MaxSteps))
 	if r.schedule.warmup >= r.schedule.steps {
 		r.hooks.Warn(fmt.Sprintf("the warm-up of %d steps is as long as the run of %d: the learning rate never reaches %g",

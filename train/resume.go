@@ -68,6 +68,11 @@ func (r *run) begin(context.Context) error {
 	}
 	r.best = newBest(o.MetricForBestModel, r.state.Evaluations)
 	r.result.Evaluations = r.state.Evaluations
+	if o.LoadBestModelAtEnd && r.best.step > 0 {
+		if _, err := os.Stat(r.bestPath()); err != nil {
+			return fmt.Errorf("resume from checkpoint %q: the best checkpoint is missing: %w", r.from, err)
+		}
+	}
 	var complete bool
 	var err error
 	if r.log, complete, err = openLog(o.OutputDir, r.state.LogBytes); err != nil {
@@ -76,7 +81,7 @@ func (r *run) begin(context.Context) error {
 	if !complete {
 		r.hooks.Warn(fmt.Sprintf("%s lacks the steps before the checkpoint; it begins with step %d", logFile, r.state.Step+1))
 	}
-	r.events, err = newEventWriter(filepath.Join(o.OutputDir, eventsDir), r.state.Step, time.Now)
+	r.events, err = newEventWriter(filepath.Join(o.OutputDir, eventsDir), r.state.Step+1, time.Now)
 	return err
 }
 
@@ -108,6 +113,16 @@ func (r *run) restore() error {
 	}
 	r.result.ResumedFrom = r.from
 	return nil
+}
+
+// bestPath is the folder of the best checkpoint. That of a run which went on in another output directory stays where it
+// was made, beside the checkpoint that the run went on from.
+func (r *run) bestPath() string {
+	path := r.checkpoints.path(r.best.step)
+	if _, err := os.Stat(path); err != nil && r.from != "" {
+		return filepath.Join(filepath.Dir(r.from), filepath.Base(path))
+	}
+	return path
 }
 
 // named lists the parameters' tensors by name.

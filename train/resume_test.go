@@ -40,6 +40,8 @@ var variants = map[string]func(o *Options){
 	"accumulation": func(o *Options) { o.GradientAccumulationSteps, o.NumTrainEpochs = 2, 4 },
 	"grad-cache":   func(o *Options) { o.GradCacheChunk = 1 },
 	"bf16":         func(o *Options) { o.BF16 = true },
+	"threads":      func(o *Options) { o.Threads = 2 },
+	"recompute":    func(o *Options) { o.Recompute = true },
 	"sorted":       func(o *Options) { o.GroupByLength, o.NoDuplicates, o.BatchTokens = true, true, 100 },
 	"distill":      func(o *Options) { o.Distill = "kl" },
 	"matryoshka": func(o *Options) {
@@ -264,4 +266,40 @@ func TestDiskFull(t *testing.T) {
 	}
 	mustRun(t, m, o, newRecorder().hooks)
 	sameCourse(t, o.OutputDir, straight.OutputDir)
+}
+
+// A run that goes on in another directory has a log of its own, and finds the best checkpoint where it was.
+func TestResumeElsewhere(t *testing.T) {
+	m, o := tinyModel(t), tinyOptions(t)
+	o.EvalSteps, o.LoadBestModelAtEnd = 2, true
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r := scored(0.1, 0.5, 0.2)
+	r.hooks.Progress = func(p Progress) {
+		if p.Step == 5 {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, m, o, r.hooks); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	best, err := os.ReadFile(filepath.Join(o.OutputDir, "checkpoint-2", "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ResumeFromCheckpoint, o.OutputDir = filepath.Join(o.OutputDir, "checkpoint-5"), filepath.Join(t.TempDir(), "elsewhere")
+	r = scored(0.3, 0.3, 0.4)
+	if result := mustRun(t, m, o, r.hooks); result.BestStep != 2 {
+		t.Errorf("best after step %d, want 2", result.BestStep)
+	}
+	log, weights := courseOf(t, o.OutputDir)
+	if weights != string(best) {
+		t.Error("the result is not the best checkpoint")
+	}
+	if !strings.Contains(log, `"step":6`) || strings.Contains(log, `"step":5`) {
+		t.Errorf("the log is\n%s", log)
+	}
+	if len(r.warnings) != 1 || !strings.Contains(r.warnings[0], "begins with step 6") {
+		t.Errorf("warnings %q", r.warnings)
+	}
 }

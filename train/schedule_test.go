@@ -100,22 +100,3 @@ func TestCalendar(t *testing.T) {
 		t.Errorf("two of the second epoch's four batches: %v epochs passed", got)
 	}
 }
-
-func TestScaler(t *testing.T) {
-	s := newScaler()
-	for range growAfter {
-		s.good()
-	}
-	if s.Scale != 2*firstScale {
-		t.Errorf("scale %v after %d good steps", s.Scale, growAfter)
-	}
-	if err := s.overflow(); err != nil || s.Scale != firstScale || s.Good != 0 {
-		t.Errorf("after an overflow: %+v, %v", s, err)
-	}
-	halvings := 0
-	for ; s.overflow() == nil; halvings++ {
-	}
-	if halvings != 15 {
-		t.Errorf("%d halvings from %d until the scale is given up, want 15", halvings, firstScale)
-	}
-}

@@ -37,8 +37,8 @@ const (
 	sessionStart     = 1 // SessionLog.START
 )
 
-// newEventWriter begins a file in dir. A run that goes on from a checkpoint begins one of its own, whose session start
-// makes TensorBoard forget what older files have from that step on.
+// newEventWriter begins a file in dir, for events from step on. A run that goes on from a checkpoint begins one of its
+// own, whose session start makes TensorBoard forget what older files have from that step on.
 func newEventWriter(dir string, step int, now func() time.Time) (*eventWriter, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("write TensorBoard events: %w", err)
