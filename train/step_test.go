@@ -3,61 +3,20 @@
 package train
 
 import (
-	"encoding/json"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"graft/convert"
 	"graft/graph"
 	"graft/graph/pass"
 	"graft/train/dataset"
 	"graft/train/loss"
 	"graft/train/torch"
 )
-
-// droppingModel is the golden architecture's model before step 0, with dropout.
-func droppingModel(t *testing.T, g *golden, probability float64) *graph.Model {
-	t.Helper()
-	from, dir := filepath.Join(goldenRoot, g.Arch, "init"), t.TempDir()
-	raw, err := os.ReadFile(filepath.Join(from, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var config map[string]any
-	if err := json.Unmarshal(raw, &config); err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range []string{"hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout"} {
-		config[key] = probability
-	}
-	if raw, err = json.Marshal(config); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), raw, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	weights, err := os.ReadFile(filepath.Join(from, "model.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), weights, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	normalize := false
-	m, err := convert.Open(dir, convert.OpenOptions{Pooling: g.Pooling, Normalize: &normalize})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m.Graph
-}
 
 // gradient takes one step's gradient and drops it from the parameters.
 func (x *trainer) gradient(t *testing.T, batches ...dataset.Batch) (float64, map[string][]float32) {
@@ -216,44 +175,12 @@ func TestSubBatchesAreExact(t *testing.T) {
 	})
 }
 
-// repeatTexts has a passage and a query of the batch occur twice.
-func repeatTexts(b dataset.Batch) dataset.Batch {
-	b.Groups = slices.Clone(b.Groups)
-	for i := range b.Groups {
-		b.Groups[i].Passages = slices.Clone(b.Groups[i].Passages)
-	}
-	b.Groups[1].Passages[2] = b.Groups[0].Passages[1]
-	b.Groups[3].Query = b.Groups[2].Query
-	return b
-}
-
-func TestEqualTextsAreEncodedOnce(t *testing.T) {
-	g := readGolden(t, "bert/infonce")
-	o := g.options()
-	x := newTrainer(t, g.graph(t), o, nil)
-	batch := repeatTexts(goldenBatches(t)[0])
-	apart, err := x.collect(batch, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.apart = false
-	once, err := x.collect(batch, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(apart.texts) != 4+16 || len(once.texts) != len(apart.texts)-2 {
-		t.Errorf("%d texts apart, %d once; want 20 and 18", len(apart.texts), len(once.texts))
-	}
-	if once.queries[3] != once.queries[2] || once.passages[6] != once.passages[1] {
-		t.Errorf("queries %v, passages %v", once.queries, once.passages)
-	}
-}
-
 // Two processes that join their passages compute the gradient of one with the whole batch.
 func TestProcessesEqualOne(t *testing.T) {
 	eachVariation(t, 0, func(t *testing.T, m *graph.Model, o Options) {
+		tolerance := 1e-6
 		if o.BF16 {
-			t.Skip("a product's rounding depends on its shape")
+			tolerance = 0.02 // a product's rounding depends on its shape
 		}
 		batch := hashed(repeatTexts(goldenBatches(t)[0]))
 		o.NegativesCrossDevice, o.MaskFalseNegatives, o.BatchTokens = true, true, 64
@@ -281,8 +208,8 @@ func TestProcessesEqualOne(t *testing.T) {
 		}
 		wg.Wait()
 		for r := range 2 {
-			sameGradients(t, gradients[r], want, 1e-6)
-			if math.Abs(losses[r]-value) > 1e-5*max(1, value) {
+			sameGradients(t, gradients[r], want, tolerance)
+			if math.Abs(losses[r]-value) > 10*tolerance*max(1, value) {
 				t.Errorf("rank %d: loss %v, want %v", r, losses[r], value)
 			}
 		}
@@ -447,33 +374,4 @@ func TestStepsLeaveNoTensor(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Vectors of texts to evaluate with are those of the model without dropout, in order, however the texts are cut.
-func TestVectors(t *testing.T) {
-	g := readGolden(t, "bert/infonce")
-	o := g.options()
-	dropping, plain := newTrainer(t, droppingModel(t, g, 0.3), o, nil), newTrainer(t, g.graph(t), o, nil)
-	var ids [][]int32
-	for _, b := range goldenBatches(t)[:3] {
-		for _, group := range b.Groups {
-			ids = append(append(ids, group.Query), group.Passages...)
-		}
-	}
-	got, err := dropping.vectors(ids, 30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range ids {
-		want, err := plain.vectors(ids[i:i+1], 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d := largestDifference(t, "vector", got[i*32:(i+1)*32], want); d > 1e-5 {
-			t.Errorf("text %d differs by %v", i, d)
-		}
-	}
-	if v, err := plain.vectors(nil, 10); err != nil || len(v) != 0 {
-		t.Errorf("no texts: %v, %v", v, err)
-	}
 }

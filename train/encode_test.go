@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"graft/train/dataset"
 )
 
 func textsOf(lengths ...int) []text {
@@ -93,5 +95,67 @@ func TestSplitSavesPadding(t *testing.T) {
 func TestSplitEmptyText(t *testing.T) {
 	if b := split(textsOf(0, 0), limits{}); len(b) != 1 || b[0].length != 1 {
 		t.Errorf("got %v", b)
+	}
+}
+
+// repeatTexts has a passage and a query of the batch occur twice.
+func repeatTexts(b dataset.Batch) dataset.Batch {
+	b.Groups = slices.Clone(b.Groups)
+	for i := range b.Groups {
+		b.Groups[i].Passages = slices.Clone(b.Groups[i].Passages)
+	}
+	b.Groups[1].Passages[2] = b.Groups[0].Passages[1]
+	b.Groups[3].Query = b.Groups[2].Query
+	return b
+}
+
+func TestEqualTextsAreEncodedOnce(t *testing.T) {
+	g := readGolden(t, "bert/infonce")
+	o := g.options()
+	x := newTrainer(t, g.graph(t), o, nil)
+	batch := repeatTexts(goldenBatches(t)[0])
+	apart, err := x.collect(batch, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.apart = false
+	once, err := x.collect(batch, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(apart.texts) != 4+16 || len(once.texts) != len(apart.texts)-2 {
+		t.Errorf("%d texts apart, %d once; want 20 and 18", len(apart.texts), len(once.texts))
+	}
+	if once.queries[3] != once.queries[2] || once.passages[6] != once.passages[1] {
+		t.Errorf("queries %v, passages %v", once.queries, once.passages)
+	}
+}
+
+// Vectors of texts to evaluate with are those of the model without dropout, in order, however the texts are cut.
+func TestVectors(t *testing.T) {
+	g := readGolden(t, "bert/infonce")
+	o := g.options()
+	dropping, plain := newTrainer(t, droppingModel(t, g, 0.3), o, nil), newTrainer(t, g.graph(t), o, nil)
+	var ids [][]int32
+	for _, b := range goldenBatches(t)[:3] {
+		for _, group := range b.Groups {
+			ids = append(append(ids, group.Query), group.Passages...)
+		}
+	}
+	got, err := dropping.vectors(ids, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ids {
+		want, err := plain.vectors(ids[i:i+1], 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := largestDifference(t, "vector", got[i*32:(i+1)*32], want); d > 1e-5 {
+			t.Errorf("text %d differs by %v", i, d)
+		}
+	}
+	if v, err := plain.vectors(nil, 10); err != nil || len(v) != 0 {
+		t.Errorf("no texts: %v, %v", v, err)
 	}
 }
