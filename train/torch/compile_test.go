@@ -1,0 +1,140 @@
+//go:build !lite
+
+package torch_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"graft/graph"
+	"graft/train/torch"
+)
+
+// built makes a model of opset 23 of what f writes.
+func built(f func(b *graph.Builder)) *graph.Model {
+	g := &graph.Graph{Name: "test"}
+	f(graph.NewBuilder(g, nil))
+	return &graph.Model{Opsets: []graph.Opset{{Version: 23}}, Graph: g}
+}
+
+// vectorOf is the float input x of shape [2 3].
+func vectorOf(b *graph.Builder) *graph.Value {
+	return b.Input("x", graph.TensorType(graph.Float, graph.Size(2), graph.Size(3)))
+}
+
+func TestCompileErrors(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		o     torch.CompileOptions
+		build func(b *graph.Builder)
+		want  string
+	}{
+		{"operators", torch.CompileOptions{}, func(b *graph.Builder) {
+			x := vectorOf(b)
+			y := b.Op("GRU", []*graph.Value{x})
+			y = b.OpN("com.example", "Strange", 1, []*graph.Value{b.Op("GRU", []*graph.Value{y})})[0]
+			b.Output("y", y, nil)
+		}, `compile model: operators without an implementation here: GRU (2, first "GRU"), com.example.Strange (1, first "Strange")`},
+		{"output", torch.CompileOptions{Outputs: []string{"z"}}, func(b *graph.Builder) {
+			b.Output("y", b.Op("Relu", []*graph.Value{vectorOf(b)}), nil)
+		}, `compile model: the model has no output "z"; it has ["y"]`},
+		{"constants", torch.CompileOptions{}, func(b *graph.Builder) {
+			c := b.Const(graph.NewTensor("c", []float32{1, 2, 3, 4}, 2, 2))
+			b.Scope("enc").Output("y", b.Scope("enc").Op("Gather", []*graph.Value{b.Op("Identity", []*graph.Value{b.Int64s(1)}), b.Int64(7)}), nil)
+			b.Output("z", b.MatMul(vectorOf(b), c), nil)
+		}, `compile model: run graph: node "enc/Gather" (Gather): `},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := torch.Compile(built(test.build), test.o)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("error %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// What goes wrong in a run names the node and frees what was there.
+func TestRunErrors(t *testing.T) {
+	m := built(func(b *graph.Builder) {
+		x := vectorOf(b)
+		b.Output("y", b.Scope("encoder.layer.0").MatMul(b.Op("Relu", []*graph.Value{x}), x), nil)
+	})
+	p := compiled(t, m, torch.CompileOptions{})
+	defer torch.Lock()()
+	before := torch.Live()
+	s := torch.NewScope()
+	if out := p.Run(s, map[string]*torch.Tensor{"x": s.Float32s(make([]float32, 6), 2, 3)}, torch.RunOptions{}); out != nil {
+		t.Errorf("outputs %v", out)
+	}
+	want := `run graph: node "encoder/layer/0/MatMul" (MatMul): libtorch: matmul: `
+	if s.Err() == nil || !strings.HasPrefix(s.Err().Error(), want) {
+		t.Errorf("error %v, want %s…", s.Err(), want)
+	}
+	s.Close()
+	if now := torch.Live(); now != before {
+		t.Errorf("%d live tensors, were %d", now, before)
+	}
+	s = torch.NewScope()
+	defer s.Close()
+	p.Run(s, nil, torch.RunOptions{})
+	if want := `run graph: no tensor for input "x"`; fmt.Sprint(s.Err()) != want {
+		t.Errorf("error %v, want %s", s.Err(), want)
+	}
+}
+
+// Parameters are the floats that are read, tied weights once, in the order of the initializers; scalars, masks, rotary
+// tables and what is not read are none. Trainable and Weights follow the option.
+func TestParameters(t *testing.T) {
+	m := built(func(b *graph.Builder) {
+		x := vectorOf(b)
+		weight := func(name string, shape ...int64) *graph.Value {
+			return b.Graph().AddInitializer(graph.NewTensor(name, slices.Repeat([]float32{0.5}, int(graph.Count(shape))), shape...))
+		}
+		bias, w := weight("bias", 3), weight("w", 3, 3)
+		weight("unread", 3)
+		y := b.Add(b.MatMul(x, b.Transpose(w, 1, 0)), bias)
+		y = b.MatMul(y, w)
+		angles := b.Mul(x, weight("table", 3))
+		y = b.Mul(b.Add(y, b.Op("Cos", []*graph.Value{angles})), b.Scalar(2))
+		b.Output("y", y, nil)
+	})
+	p := compiled(t, m, torch.CompileOptions{
+		Trainable: func(name string) bool { return name == "w" }, FrozenDType: torch.BFloat16})
+	var got []string
+	for _, w := range p.Parameters() {
+		got = append(got, fmt.Sprint(w.Name, " ", w.Trainable, " ", w.Tensor.RequiresGrad(), " ", w.Tensor))
+	}
+	want := []string{"bias false false float32[3]", "w true true float32[3 3]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("parameters %q, want %q", got, want)
+	}
+	weights, err := p.Weights()
+	if err != nil || len(weights) != 1 || weights[0].Name != "w" || !slices.Equal(weights[0].Shape, []int64{3, 3}) {
+		t.Errorf("weights %v, %v", weights, err)
+	}
+}
+
+// A matrix that does not train is kept in the type that is asked for, and what is computed with it keeps its type.
+func TestFrozenDType(t *testing.T) {
+	m := built(func(b *graph.Builder) {
+		w := b.Graph().AddInitializer(graph.NewTensor("w", []float32{1, 2, 3, 4, 5, 6}, 2, 3))
+		b.Output("y", b.MatMul(vectorOf(b), b.Transpose(w, 1, 0)), nil)
+	})
+	p := compiled(t, m, torch.CompileOptions{Trainable: func(string) bool { return false }, FrozenDType: torch.BFloat16})
+	if d := p.Parameters()[0].Tensor.DType(); d != torch.BFloat16 {
+		t.Errorf("kept as %v", d)
+	}
+	defer torch.Lock()()
+	s := torch.NewScope()
+	defer s.Close()
+	y := p.Run(s, map[string]*torch.Tensor{"x": s.Float32s([]float32{1, 1, 1, 1, 0, 0}, 2, 3)}, torch.RunOptions{})["y"]
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	got, err := y.Float32s()
+	if err != nil || y.DType() != torch.Float32 || !slices.Equal(got, []float32{6, 15, 1, 4}) {
+		t.Errorf("%v %v, %v", y, got, err)
+	}
+}
