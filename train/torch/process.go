@@ -14,7 +14,8 @@ func SetThreads(n int) { shim.SetThreads(n) }
 func Threads() int { return shim.Threads() }
 
 // TuneMalloc makes glibc keep freed memory for the next step instead of giving it back to the system, which would have to
-// clear every page of it again. It concerns the whole process.
+// clear every page of it again, and asks for huge pages. It concerns the whole process: call it before the first tensor,
+// and after the first steps again for what the heap has grown by; always from one goroutine.
 func TuneMalloc() { shim.TuneMalloc() }
 
 // Memory is a device's memory as libtorch's allocator sees it, in bytes.
