@@ -138,8 +138,8 @@ func TestDropoutGradient(t *testing.T) {
 	}
 }
 
-// attention is the reference: torch's operations, and the mask that the rows of weights get.
-func attention(s *Scope, q, k, v, mask *Tensor, causal bool, scale, p float64, r RNG) *Tensor {
+// referenceAttention is what AttentionDropout must agree with: torch's operations, and the mask that the rows of weights get.
+func referenceAttention(s *Scope, q, k, v, mask *Tensor, causal bool, scale, p float64, r RNG) *Tensor {
 	scores := s.MulScalar(s.MatMul(q, s.Transpose(k, -2, -1)), scale)
 	if mask != nil && mask.DType() == Bool {
 		scores = s.MaskedFill(scores, s.Not(mask), math.Inf(-1))
@@ -202,7 +202,7 @@ func TestAttentionDropout(t *testing.T) {
 				return numbers(t, s, y), grads
 			}
 			scale := 1 / math.Sqrt(float64(c.d))
-			want, wantGrads := run(func() *Tensor { return attention(s, q, k, v, m, c.causal, scale, c.p, RNG{9, 4}) })
+			want, wantGrads := run(func() *Tensor { return referenceAttention(s, q, k, v, m, c.causal, scale, c.p, RNG{9, 4}) })
 			got, gotGrads := run(func() *Tensor { return s.AttentionDropout(q, k, v, m, c.causal, scale, c.p, &RNG{9, 4}) })
 			if d := distance(got, want); !(d < 1e-5) {
 				t.Errorf("output differs by %v", d)
