@@ -14,7 +14,7 @@ import (
 
 // attentionRows are attention and what it needs.
 var attentionRows = []opRow{
-	{"", "Attention", 23, attention},
+	{"", "Attention", 23, attend},
 	{"", "RotaryEmbedding", 23, one(rotary)},
 	{fusedDomain, "AttentionMask", 1, one(attentionMask)},
 }
@@ -62,9 +62,9 @@ type heads struct {
 	dropout float64
 }
 
-// attention is softmax(q·kᵀ·scale + mask)·v for each head; outputs 1 and 2 are the keys and values with those before
+// attend is softmax(q·kᵀ·scale + mask)·v for each head; outputs 1 and 2 are the keys and values with those before
 // them, and output 3 is the scores at the stage that qk_matmul_output_mode names.
-func attention(c *call) []value {
+func attend(c *call) []value {
 	h, err := c.heads()
 	if err != nil {
 		c.Fail(err)
