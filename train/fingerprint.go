@@ -37,7 +37,7 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 		},
 		Numerics: map[string]string{
 			"bf16": text(o.BF16), "fp16": text(o.FP16), "recompute": text(o.Recompute), "padding": o.Padding,
-			"batch-tokens": text(o.BatchTokens), "grad-cache-chunk": text(o.GradCacheChunk), "device": device, "threads": text(threads),
+			"batch-tokens": text(o.BatchTokens), "encode-once": text(o.EncodeOnce), "grad-cache-chunk": text(o.GradCacheChunk), "device": device, "threads": text(threads),
 		},
 	}
 	if o.LRSchedulerType != "constant" {

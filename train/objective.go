@@ -45,7 +45,7 @@ func newStep(p *torch.Program, l *loss.Loss, o Options, device torch.Device, aut
 		rng:       torch.RNG{Seed: uint64(o.Seed)},
 		steps:     o.GradientAccumulationSteps,
 		mask:      o.MaskFalseNegatives && !o.Parity,
-		batching:  batching{apart: o.Parity},
+		batching:  batching{apart: o.Parity || !o.EncodeOnce, limits: limits{start: startCost(device)}},
 	}
 	if o.NegativesCrossDevice {
 		t.gatherer, t.replicated = gatherer, o.Parity

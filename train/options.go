@@ -44,6 +44,7 @@ type Options struct {
 	PerDeviceTrainBatchSize   int  // queries per batch
 	GradientAccumulationSteps int  // batches per step of the optimizer; does not add negatives
 	GradCacheChunk            int  // queries per chunk of GradCache; 0: off
+	EncodeOnce                bool // equal texts of a batch run once, and share one dropout
 	BatchTokens               int  // padded tokens of a sub-batch in which a batch's texts run, sorted by length; 0: all at once
 
 	// Objective.
@@ -109,7 +110,7 @@ func DefaultOptions() Options {
 
 		TrainGroupSize: 8, MaxExampleNumPerDataset: 100_000_000, QueryMaxLen: 32, PassageMaxLen: 512,
 		Padding: "longest", DataloaderShuffle: true,
-		PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, BatchTokens: 4096,
+		PerDeviceTrainBatchSize: 8, GradientAccumulationSteps: 1, EncodeOnce: true, BatchTokens: 4096,
 
 		Temperature: 0.02, Margin: 0.2,
 		MatryoshkaDims: []int{64, 128, 256, 512, 768}, MatryoshkaLossWeights: []float64{1, 1, 1, 1, 1},

@@ -48,6 +48,7 @@ func (o *trainOptions) dataFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "query-instruction-for-retrieval", Aliases: []string{"query-instruction", "query-prompt"}, Value: &optionalString{&o.queryPrompt}, Usage: "`TEXT` before each query (default: the model's own)"},
 		&cli.GenericFlag{Name: "passage-instruction-for-retrieval", Aliases: []string{"passage-instruction", "document-prompt"}, Value: &optionalString{&o.documentPrompt}, Usage: "`TEXT` before each passage (default: the model's own)"},
 		&cli.StringFlag{Name: "padding", Value: t.Padding, Destination: &t.Padding, Usage: "longest (text of what runs together) or max_length"},
+		&cli.BoolFlag{Name: "encode-once", Value: t.EncodeOnce, Destination: &t.EncodeOnce, Usage: "texts that occur several times in a batch run once"},
 		&cli.IntFlag{Name: "batch-tokens", Value: t.BatchTokens, Destination: &t.BatchTokens, Usage: "padded tokens that run together of a batch sorted by length; 0: all at once"},
 		&cli.BoolFlag{Name: "group-by-length", Destination: &t.GroupByLength, Usage: "batches of texts of like length"},
 		&cli.BoolFlag{Name: "same-dataset-within-batch", Destination: &t.SameDatasetWithinBatch, Usage: "each batch from one file"},
