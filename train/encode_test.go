@@ -18,10 +18,10 @@ func textsOf(lengths ...int) []text {
 	return out
 }
 
-func costOf(batches []subBatch) int {
+func costOf(batches []subBatch, start int) int {
 	cost := 0
 	for _, b := range batches {
-		cost += len(b.texts)*b.length + launch
+		cost += len(b.texts)*b.length + start
 	}
 	return cost
 }
@@ -36,7 +36,7 @@ func cheapest(lengths []int, limit limits) int {
 		if n > 1 && (limit.tokens > 0 && n*lengths[0] > limit.tokens || limit.texts > 0 && n > limit.texts) {
 			break
 		}
-		if c := n*lengths[0] + launch + cheapest(lengths[n:], limit); n == 1 || c < best {
+		if c := n*lengths[0] + limit.start + cheapest(lengths[n:], limit); n == 1 || c < best {
 			best = c
 		}
 	}
@@ -50,7 +50,7 @@ func TestSplit(t *testing.T) {
 		for i := range lengths {
 			lengths[i] = 1 + r.IntN(100)
 		}
-		limit := limits{tokens: r.IntN(3) * 150, texts: r.IntN(5)}
+		limit := limits{tokens: r.IntN(3) * 150, texts: r.IntN(5), start: r.IntN(100)}
 		batches := split(textsOf(lengths...), limit)
 		var seen []int
 		for i, b := range batches {
@@ -75,19 +75,19 @@ func TestSplit(t *testing.T) {
 		sorted := slices.Clone(lengths)
 		slices.Sort(sorted)
 		slices.Reverse(sorted)
-		if len(seen) != len(lengths) || costOf(batches) != cheapest(sorted, limit) {
-			t.Fatalf("%v %+v: cost %d, want %d", lengths, limit, costOf(batches), cheapest(sorted, limit))
+		if len(seen) != len(lengths) || costOf(batches, limit.start) != cheapest(sorted, limit) {
+			t.Fatalf("%v %+v: cost %d, want %d", lengths, limit, costOf(batches, limit.start), cheapest(sorted, limit))
 		}
 	}
 }
 
 // Short texts among long ones run apart where padding them costs more than another sub-batch.
 func TestSplitSavesPadding(t *testing.T) {
-	batches := split(textsOf(500, 10, 480, 12, 11), limits{tokens: 100000})
+	batches := split(textsOf(500, 10, 480, 12, 11), limits{tokens: 100000, start: 64})
 	if len(batches) != 2 || !slices.Equal(batches[0].texts, []int{0, 2}) || batches[1].length != 12 {
 		t.Errorf("got %v", batches)
 	}
-	if batches := split(textsOf(20, 18, 16, 14), limits{tokens: 100000}); len(batches) != 1 {
+	if batches := split(textsOf(20, 18, 16, 14), limits{tokens: 100000, start: 64}); len(batches) != 1 {
 		t.Errorf("four texts of like length run in %d sub-batches", len(batches))
 	}
 }

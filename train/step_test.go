@@ -108,6 +108,7 @@ func TestGradCacheIsExact(t *testing.T) {
 		for _, limit := range []limits{{texts: 1}, {texts: 4}, {texts: 7}, {tokens: 50}, {tokens: 50, texts: 3}} {
 			x := newTrainer(t, m, o, nil)
 			x.limits = limit
+			x.limits.start = 16
 			start := x.rng
 			value, want := x.gradient(t, batches[0])
 			after := x.rng
@@ -156,7 +157,7 @@ func TestSubBatchesAreExact(t *testing.T) {
 		}
 		for name, change := range map[string]func(*step){
 			"equal texts once":    func(x *step) { x.apart = false },
-			"sub-batches":         func(x *step) { x.limits.tokens = 40 },
+			"sub-batches":         func(x *step) { x.limits.tokens, x.limits.start = 40, 8 },
 			"one text at a time":  func(x *step) { x.limits.texts = 1 },
 			"padded to 8 and 12":  func(x *step) { x.queryPad, x.passagePad = 8, 12 },
 			"padded to 30 tokens": func(x *step) { x.queryPad, x.passagePad = 30, 30 },

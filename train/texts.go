@@ -66,7 +66,7 @@ func textKey(ids []int32, pad int) string {
 // split cuts the texts into sub-batches. Without limits the queries run in one and the passages in another, in the order
 // of the batch, as other trainers do it.
 func (o batching) split(t *batchTexts) []subBatch {
-	if o.limits != (limits{}) {
+	if o.tokens > 0 || o.texts > 0 {
 		return split(t.texts, o.limits)
 	}
 	var out []subBatch
