@@ -69,7 +69,10 @@ func New(c Config, width int) (*Loss, error) {
 	if l.DimWeights == nil {
 		l.DimWeights = ones(len(l.Dims))
 	}
-	return l, checkDims(l.Dims, l.DimWeights, width)
+	if err := checkDims(l.Dims, l.DimWeights, width); err != nil {
+		return nil, fmt.Errorf("loss: %w", err)
+	}
+	return l, nil
 }
 
 // Passages is how many of a query's group passages the objective reads, from the positive on.

@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -19,14 +20,14 @@ const (
 // trained too, with weight 1, if dims lacks it.
 func ResolveDims(dims []int, weights []float64, width int, beyond Beyond, full bool) (outDims []int, outWeights []float64, warnings []string, err error) {
 	if len(weights) > len(dims) {
-		return nil, nil, nil, fmt.Errorf("matryoshka: %d weights for %d widths", len(weights), len(dims))
+		return nil, nil, nil, fmt.Errorf("%d weights for %d widths", len(weights), len(dims))
 	}
 	weights = append(slices.Clone(weights), ones(len(dims)-len(weights))...)
 	for i, d := range dims {
 		if d > width {
 			switch beyond {
 			case Refuse:
-				return nil, nil, nil, fmt.Errorf("matryoshka: width %d is beyond the model's %d features", d, width)
+				return nil, nil, nil, fmt.Errorf("width %d is beyond the model's %d features", d, width)
 			case Drop:
 				warnings = append(warnings, fmt.Sprintf("matryoshka: width %d is beyond the model's %d features and is left out", d, width))
 				continue
@@ -49,17 +50,17 @@ func ResolveDims(dims []int, weights []float64, width int, beyond Beyond, full b
 
 func checkDims(dims []int, weights []float64, width int) error {
 	if len(dims) == 0 {
-		return fmt.Errorf("matryoshka: no width is left")
+		return errors.New("no width is left")
 	}
 	if len(weights) != len(dims) {
-		return fmt.Errorf("matryoshka: %d weights for %d widths", len(weights), len(dims))
+		return fmt.Errorf("%d weights for %d widths", len(weights), len(dims))
 	}
 	for i, d := range dims {
 		if d < 1 || d > width {
-			return fmt.Errorf("matryoshka: width %d is not between 1 and the model's %d features", d, width)
+			return fmt.Errorf("width %d is not between 1 and the model's %d features", d, width)
 		}
 		if !(weights[i] > 0) {
-			return fmt.Errorf("matryoshka: weight %v of width %d is not above 0", weights[i], d)
+			return fmt.Errorf("weight %v of width %d is not above 0", weights[i], d)
 		}
 	}
 	return nil
