@@ -78,8 +78,14 @@ func tensorsOf(p *torch.Program) []*torch.Tensor {
 // trainModel opens the start of the training fixtures of arch, without normalization, which is the loss's.
 func trainModel(t testing.TB, arch, pooling string, o torch.CompileOptions) *torch.Program {
 	t.Helper()
+	return vectorModel(t, filepath.Join("../../testdata/train", arch, "init"), pooling, o)
+}
+
+// vectorModel compiles the sentence embedding of a model directory, not normalized.
+func vectorModel(t testing.TB, dir, pooling string, o torch.CompileOptions) *torch.Program {
+	t.Helper()
 	plain := false
-	m := opened(t, filepath.Join("../../testdata/train", arch, "init"), convert.OpenOptions{Pooling: pooling, Normalize: &plain})
+	m := opened(t, dir, convert.OpenOptions{Pooling: pooling, Normalize: &plain})
 	o.Outputs = []string{"sentence_embedding"}
 	return compiled(t, m, o)
 }
