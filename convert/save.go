@@ -102,6 +102,36 @@ func (s *saver) makeDir(dir string, steps ...func() error) (err error) {
 	return replace(s.dir, dir)
 }
 
+// CheckOutput tells, before a model is made that takes time to make, whether Save could write it to dir.
+func CheckOutput(dir string, o SaveOptions) error {
+	err := o.checkOutput(dir)
+	if err != nil {
+		return fmt.Errorf("write model %q: %w", dir, err)
+	}
+	return nil
+}
+
+func (o SaveOptions) checkOutput(dir string) error {
+	s := &saver{SaveOptions: o}
+	above := dir
+	if o.Variant == "" {
+		if err := s.mayReplace(dir); err != nil {
+			return err
+		}
+		above = filepath.Dir(dir)
+	} else if file := filepath.Join(dir, s.file()); exists(file) && !o.Overwrite {
+		return fmt.Errorf("%s exists already: %w", s.file(), fs.ErrExist)
+	}
+	for !exists(above) && filepath.Dir(above) != above {
+		above = filepath.Dir(above)
+	}
+	probe, err := os.MkdirTemp(above, ".graft-*")
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
+}
+
 // mayReplace refuses to write over what is there, unless it is empty, or a model that may be replaced.
 func (s *saver) mayReplace(dir string) error {
 	entries, err := os.ReadDir(dir)

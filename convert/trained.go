@@ -19,7 +19,9 @@ func (m *Model) Raise() (pass.RaiseReport, error) {
 	if m.source != nil {
 		return pass.RaiseReport{}, nil
 	}
-	m.File = ""
+	if err := m.keepParent(); err != nil {
+		return pass.RaiseReport{}, err
+	}
 	return pass.Raise(m.Graph)
 }
 

@@ -21,6 +21,7 @@ var ignored = map[string]struct {
 }{
 	"do-train":       {false, "graft train always trains"},
 	"kv-cache-reuse": {true, "an encoder pass keeps no key-value cache"},
+	"layers-path":    {true, "layers are found from the graph"},
 	"model-type":     {true, "the checkpoint's own config says what it is"},
 }
 

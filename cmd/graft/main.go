@@ -21,6 +21,7 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		trainCommand(),
 		exportCommand(),
+		pruneCommand(),
 		evalCommand(),
 		embedCommand(),
 		inspectCommand(),

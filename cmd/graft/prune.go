@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"graft/convert"
+	"graft/graph"
+	"graft/prune"
+)
+
+// pruneOptions are what prune is asked for.
+type pruneOptions struct {
+	open                        convert.OpenOptions
+	save                        convert.SaveOptions
+	layers                      prune.Options
+	model, out                  string
+	normalize                   *bool
+	queryPrompt, documentPrompt *string
+	measure                     measureOptions
+	planOnly                    bool
+	json                        bool
+}
+
+func pruneCommand() *cli.Command {
+	o := &pruneOptions{}
+	return &cli.Command{
+		Name: "prune", Usage: "remove the transformer layers that matter least", ArgsUsage: "MODEL",
+		Flags: append(append([]cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-dir", "output-model-path"}, Destination: &o.out, Usage: "`DIR` to make (with --variant: to add to; default then: MODEL)"},
+			&cli.IntFlag{Name: "layers", Aliases: []string{"n-prune-layers"}, Destination: &o.layers.Layers, Usage: "remove `N` layers, those that score lowest"},
+			&cli.GenericFlag{Name: "keep", Value: &numbers[int]{&o.layers.Keep}, Usage: "or keep these layers, such as 0,1,4,5; nothing is measured then"},
+			&cli.StringFlag{Name: "criterion", Value: prune.Criteria()[0].Name, Destination: &o.layers.Criterion, Usage: "what layers are scored by: " + criterionNames()},
+			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "measure and print the plan, write nothing"},
+		}, o.measure.flags()...), o.modelFlags()...),
+		Action: func(c *cli.Context) error {
+			model, err := modelArg(c, o.model)
+			if err != nil {
+				return err
+			}
+			if o.model = model; o.out == "" && o.save.Variant != "" {
+				o.out = model
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			return pruneModel(c.Context, o, c.App.Writer, c.App.ErrWriter)
+		},
+	}
+}
+
+// modelFlags say how the model is read and written.
+func (o *pruneOptions) modelFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "variant", Destination: &o.save.Variant, Usage: "add onnx/model_`NAME`.onnx to the directory instead of making one"},
+		&cli.BoolFlag{Name: "overwrite", Aliases: []string{"overwrite-output-dir"}, Destination: &o.save.Overwrite, Usage: "replace what is there"},
+		&cli.BoolFlag{Name: "external-data", Destination: &o.save.External, Usage: "put the weights beside the ONNX file, whatever their size (over 1 GiB they always are)"},
+		&cli.StringFlag{Name: "pooling", Aliases: []string{"pooling-method", "sentence-pooling-method"}, Destination: &o.open.Pooling, Usage: "how tokens become one vector: " + poolingNames() + " (default: as the model says, else mean)"},
+		&cli.GenericFlag{Name: "normalize", Aliases: []string{"normalized"}, Value: &optionalBool{&o.normalize}, Usage: "true or false: give vectors the length 1 (default: as the model says, else true)"},
+		&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.open.MaxLength, Usage: "most tokens of a text (default: as the model says)"},
+		&cli.GenericFlag{Name: "query-prompt", Aliases: []string{"query-instruction"}, Value: &optionalString{&o.queryPrompt}, Usage: "`TEXT` that belongs before each query"},
+		&cli.GenericFlag{Name: "document-prompt", Aliases: []string{"document-instruction"}, Value: &optionalString{&o.documentPrompt}, Usage: "`TEXT` that belongs before each document"},
+		&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
+		&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
+		jsonFlag(&o.json),
+	}
+}
+
+func criterionNames() string {
+	var names []string
+	for _, c := range prune.Criteria() {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// check finds mistakes of the command line before a model is read.
+func (o *pruneOptions) check() error {
+	switch {
+	case o.layers.Layers < 0:
+		return usagef("prune: --layers %d", o.layers.Layers)
+	case o.layers.Layers > 0 && o.layers.Keep != nil:
+		return usagef("prune takes --layers or --keep, not both")
+	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.planOnly:
+		return withHint(usagef("prune is not told what to remove"), "add --layers N or --keep 0,1,…; --plan-only shows what each layer scores")
+	case o.out == "" && !o.planOnly:
+		return withHint(usagef("prune needs an output directory"), "add -o DIR, or --plan-only")
+	}
+	if err := o.measure.check(o.layers); err != nil {
+		return err
+	}
+	return checkPooling(o.open.Pooling)
+}
+
+func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) error {
+	m, err := o.read()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if o.layers.Keep == nil {
+		if o.layers.Activations, err = o.measure.recorder(ctx, m); err != nil {
+			return err
+		}
+		o.layers.Quality = o.measure.quality(m, stderr)
+	}
+	plan, err := prune.New(ctx, m.Graph, o.layers)
+	if err != nil {
+		return fmt.Errorf("prune %q: %w", o.model, err)
+	}
+	r := &pruneReport{Plan: plan, Kept: plan.Kept(), Removed: plan.Removed(), Weights: weights(m.Graph)}
+	if !o.json {
+		r.printPlan(stdout)
+	}
+	if !o.planOnly {
+		if err := o.apply(ctx, m, plan, r); err != nil {
+			return err
+		}
+	}
+	for _, w := range append(m.Warnings, r.Warnings...) {
+		fmt.Fprintf(stderr, "graft: warning: %s\n", w)
+	}
+	if o.json {
+		return printJSON(stdout, r)
+	}
+	r.printResult(stdout)
+	return nil
+}
+
+// read opens the model in the form that pruning looks into. That the output can be written is
+// found out before anything is measured.
+func (o *pruneOptions) read() (*convert.Model, error) {
+	o.open.Normalize = o.normalize
+	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
+	m, err := convert.Open(o.model, o.open)
+	if err != nil {
+		return nil, err
+	}
+	if !o.planOnly {
+		err = o.checkOutput(m)
+	}
+	if err == nil {
+		_, err = m.Raise()
+	}
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// prompts are those that flags gave, by the keys of a model's prompts.
+func prompts(query, document *string) map[string]string {
+	given := map[string]string{}
+	for key, p := range map[string]*string{"query": query, "document": document} {
+		if p != nil {
+			given[key] = *p
+		}
+	}
+	return given
+}
+
+// checkOutput refuses to write over the model that is read, and where Save could not write.
+func (o *pruneOptions) checkOutput(m *convert.Model) error {
+	out, err := filepath.Abs(o.out)
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(m.Dir)
+	if err != nil {
+		return err
+	}
+	if o.save.Variant == "" && out == dir {
+		return withHint(usagef("prune: the output %q is the model itself", o.out), "name another directory with -o, or add --variant NAME")
+	}
+	if err := convert.CheckOutput(o.out, o.save); err != nil {
+		return overwriteHint(err)
+	}
+	return nil
+}
+
+// overwriteHint says what to type where something is there already.
+func overwriteHint(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return withHint(err, "add --overwrite to replace it, or name another output with -o")
+	}
+	return err
+}
+
+// apply carries the plan out and writes the model.
+func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, plan *prune.Plan, r *pruneReport) error {
+	err := m.Rewrite(func(g *graph.Model) (convert.Surgery, error) {
+		c, err := plan.Apply(g)
+		if err != nil {
+			return convert.Surgery{}, err
+		}
+		return convert.Surgery{Layers: c.Kept, Names: c.Names}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("prune %q: %w", o.model, err)
+	}
+	r.Left = weights(m.Graph)
+	o.save.Version, o.save.KeepDType = version, true
+	o.save.Step = convert.Step{Command: "prune", Options: map[string]any{"criterion": plan.Criterion, "kept": r.Kept, "removed": r.Removed},
+		Changes: map[string]any{"layers": plan.Layers, "weights_before": r.Weights, "weights": r.Left}}
+	r.Warnings, err = convert.Save(ctx, o.out, m, o.save)
+	if err != nil {
+		return overwriteHint(err)
+	}
+	r.Output, r.File = o.out, filepath.Join(o.out, "onnx", "model.onnx")
+	if o.save.Variant != "" {
+		r.File = filepath.Join(o.out, "onnx", "model_"+o.save.Variant+".onnx")
+	}
+	return nil
+}
