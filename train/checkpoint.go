@@ -58,7 +58,7 @@ func (c *checkpoints) path(step int) string {
 // checkpoints that were there before stay until it is complete.
 func (c *checkpoints) write(ctx context.Context, s *state, weights []*graph.Tensor, tensors map[string]*torch.Tensor) (err error) {
 	final := c.path(s.Step)
-	temporary := filepath.Join(c.dir, "."+filepath.Base(final)+".tmp")
+	temporary := c.beside(s.Step, unfinished)
 	defer func() {
 		if err != nil {
 			os.RemoveAll(temporary)
@@ -91,12 +91,23 @@ func (c *checkpoints) write(ctx context.Context, s *state, weights []*graph.Tens
 	if err := syncTree(temporary); err != nil {
 		return err
 	}
-	return c.place(temporary, final)
+	return c.place(temporary, final, c.beside(s.Step, replaced))
 }
 
-// place renames a complete folder to its name; one that has it already makes room first.
-func (c *checkpoints) place(temporary, final string) error {
-	old := filepath.Join(c.dir, "."+filepath.Base(final)+".old.tmp")
+// Endings of folders beside a checkpoint's place.
+const (
+	unfinished = ".tmp"     // it is being written
+	replaced   = ".old.tmp" // it makes room for another of the same step
+)
+
+// beside is such a folder.
+func (c *checkpoints) beside(step int, ending string) string {
+	return filepath.Join(c.dir, "."+filepath.Base(c.path(step))+ending)
+}
+
+// place renames a complete folder to its name; one that has it already makes room first, and is taken back by takeBack
+// where a kill comes between the two.
+func (c *checkpoints) place(temporary, final, old string) error {
 	if err := os.RemoveAll(old); err != nil {
 		return err
 	}
@@ -110,6 +121,28 @@ func (c *checkpoints) place(temporary, final string) error {
 		return err
 	}
 	return os.RemoveAll(old)
+}
+
+// takeBack gives checkpoints their names back that had made room for others which did not come.
+func (c *checkpoints) takeBack() error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		name, old := strings.CutSuffix(e.Name(), replaced)
+		if !old || !strings.HasPrefix(name, "."+checkpointPrefix) {
+			continue
+		}
+		final := filepath.Join(c.dir, name[1:])
+		if _, err := os.Stat(final); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.Rename(filepath.Join(c.dir, e.Name()), final); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // steps lists the checkpoints of the output directory, oldest first.
@@ -158,8 +191,8 @@ func (c *checkpoints) clear(all bool) error {
 		return err
 	}
 	for _, e := range entries {
-		unfinished := strings.HasPrefix(e.Name(), "."+checkpointPrefix) && strings.HasSuffix(e.Name(), ".tmp")
-		if unfinished || all && strings.HasPrefix(e.Name(), checkpointPrefix) && e.IsDir() {
+		left := strings.HasPrefix(e.Name(), "."+checkpointPrefix) && strings.HasSuffix(e.Name(), unfinished)
+		if left || all && strings.HasPrefix(e.Name(), checkpointPrefix) && e.IsDir() {
 			if err := os.RemoveAll(filepath.Join(c.dir, e.Name())); err != nil {
 				return err
 			}

@@ -17,8 +17,8 @@ type fingerprint struct {
 	Numerics map[string]string `json:"numerics"`
 }
 
-// newFingerprint takes options whose defaults are settled; steps is 0 where the learning rate does not depend on it.
-func newFingerprint(o Options, model, data, objective string, s schedule, device string, threads int) fingerprint {
+// newFingerprint takes options that are settled.
+func newFingerprint(o Options, model, data, objective string, s schedule, device, libtorch string, threads int) fingerprint {
 	text := func(v any) string { return fmt.Sprint(v) }
 	f := fingerprint{
 		Course: map[string]string{
@@ -37,7 +37,8 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 		},
 		Numerics: map[string]string{
 			"bf16": text(o.BF16), "fp16": text(o.FP16), "recompute": text(o.Recompute), "padding": o.Padding,
-			"batch-tokens": text(o.BatchTokens), "encode-once": text(o.EncodeOnce), "grad-cache-chunk": text(o.GradCacheChunk), "device": device, "threads": text(threads),
+			"batch-tokens": text(o.BatchTokens), "encode-once": text(o.EncodeOnce), "grad-cache-chunk": text(o.GradCacheChunk),
+			"device": device, "threads": text(threads), "version": o.Version, "libtorch": libtorch,
 		},
 	}
 	if o.LRSchedulerType != "constant" {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	goruntime "runtime"
 	"time"
 
 	"graft/train/torch"
@@ -141,7 +141,7 @@ func (r *run) writeModel(ctx context.Context, curve []StepLine) error {
 
 // card gathers what the model card says.
 func (r *run) card(curve []StepLine) card {
-	c := card{Model: r.model, Options: r.options, Result: r.result, Versions: versions()}
+	c := card{Model: r.model, Options: r.options, Result: r.result, Versions: versions(r.options.Version)}
 	for _, s := range r.data.Sources {
 		c.Sources = append(c.Sources, cardSource{filepath.Base(s.Path), s.Rows})
 	}
@@ -151,14 +151,11 @@ func (r *run) card(curve []StepLine) card {
 	return c
 }
 
-// versions are those of what computed.
-func versions() map[string]string {
-	v := map[string]string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		v["Go"] = info.GoVersion
-		if m := info.Main.Version; m != "" {
-			v["graft"] = m
-		}
+// versions are those of what computed; graft is the tool's own.
+func versions(graft string) map[string]string {
+	v := map[string]string{"Go": goruntime.Version()}
+	if graft != "" {
+		v["graft"] = graft
 	}
 	if t, err := torch.Version(); err == nil {
 		v["libtorch"] = t

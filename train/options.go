@@ -96,6 +96,8 @@ type Options struct {
 	LoadBestModelAtEnd    bool   // the result is the best checkpoint, not the last weights
 	EarlyStoppingPatience int    // evaluations without a better one after which training stops; 0: never
 
+	Version string // of the tool, for the card and to tell whether a run goes on under the same one
+
 	// Accepted and without meaning here: attention is always fused, and one process holds the whole model.
 	UseFlashAttention bool
 	Sharding          string

@@ -125,7 +125,11 @@ func (r *run) compile(context.Context) error {
 		return err
 	}
 	r.encoder = newModelEncoder(&r.arithmetic.encoder, r.model, o)
-	r.fingerprint = newFingerprint(o, r.model.Hash, r.tokens.Key(), r.result.Objective, r.schedule, r.device.String(), torch.Threads())
+	libtorch, err := torch.Version()
+	if err != nil {
+		return err
+	}
+	r.fingerprint = newFingerprint(o, r.model.Hash, r.tokens.Key(), r.result.Objective, r.schedule, r.device.String(), libtorch, torch.Threads())
 	r.hooks.Progress(Progress{Steps: r.schedule.steps, Epochs: o.NumTrainEpochs, Log: true,
 		Note: fmt.Sprintf("%s; %s; %d rows, %d steps", r.result.Objective, r.params, r.data.Len(), r.schedule.steps)})
 	return nil

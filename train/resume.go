@@ -22,6 +22,9 @@ const eventsDir = "runs"
 // checkOutput decides where the run begins, and refuses a directory that holds something else.
 func (r *run) checkOutput(context.Context) error {
 	o := r.options
+	if err := r.checkpoints.takeBack(); err != nil {
+		return fmt.Errorf("open output directory: %w", err)
+	}
 	steps, err := r.checkpoints.steps()
 	if err != nil {
 		return fmt.Errorf("open output directory: %w", err)

@@ -222,6 +222,19 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A checkpoint that was to be replaced by one of the same step, when the process was killed, is there still.
+func TestKilledWhileReplacing(t *testing.T) {
+	m, o := tinyModel(t), tinyOptions(t)
+	interruptAfter(t, m, o, 3)
+	checkpoint := filepath.Join(o.OutputDir, "checkpoint-3")
+	if err := os.Rename(checkpoint, filepath.Join(o.OutputDir, ".checkpoint-3.old.tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if result := mustRun(t, m, o, newRecorder().hooks); result.ResumedFrom != checkpoint {
+		t.Errorf("resumed from %q, want %q", result.ResumedFrom, checkpoint)
+	}
+}
+
 // checkpointNames lists what is named like a checkpoint, finished or not.
 func checkpointNames(t *testing.T, dir string) []string {
 	t.Helper()
