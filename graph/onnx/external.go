@@ -110,7 +110,8 @@ func number(value map[string]string, key string, missing int64) (int64, error) {
 	return n, nil
 }
 
-// open opens a file of the folder. No name, and no symbolic link, leads out of it.
+// open opens a file of the folder. No name, and no symbolic link, leads out of it, but for the links
+// of the Hugging Face hub's cache.
 func (f *folder) open(location, checksum string) (*dataFile, error) {
 	if file, ok := f.files[location]; ok {
 		return file, nil
@@ -119,21 +120,13 @@ func (f *folder) open(location, checksum string) (*dataFile, error) {
 	if !filepath.IsLocal(name) {
 		return nil, fmt.Errorf("not a path inside the model's folder")
 	}
-	root, err := os.OpenRoot(f.dir)
+	dir := f.dir
+	if blobs, blob := hubBlob(dir, name); blob != "" {
+		dir, name = blobs, blob
+	}
+	file, size, err := openInside(dir, name)
 	if err != nil {
 		return nil, err
-	}
-	defer root.Close()
-	stat, err := root.Stat(name) // before Open, which would wait for a pipe's writer
-	if err != nil {
-		return nil, cause(err)
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file")
-	}
-	file, err := root.Open(name)
-	if err != nil {
-		return nil, cause(err)
 	}
 	if err := verify(file, checksum); err != nil {
 		file.Close()
@@ -142,8 +135,55 @@ func (f *folder) open(location, checksum string) (*dataFile, error) {
 	if f.files == nil {
 		f.files = map[string]*dataFile{}
 	}
-	f.files[location] = &dataFile{file, stat.Size()}
+	f.files[location] = &dataFile{file, size}
 	return f.files[location], nil
+}
+
+// openInside opens a regular file below dir, which no link leads out of, and tells its size.
+func openInside(dir, name string) (*os.File, int64, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer root.Close()
+	stat, err := root.Stat(name) // before Open, which would wait for a pipe's writer
+	if err != nil {
+		return nil, 0, cause(err)
+	}
+	if !stat.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("not a regular file")
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, 0, cause(err)
+	}
+	return file, stat.Size(), nil
+}
+
+// hubBlob follows a link of the Hugging Face hub's cache, where a file of
+// models--org--name/snapshots/commit is a link into models--org--name/blobs (huggingface_hub,
+// "Understand caching"). It returns the folder blobs of the model that dir belongs to and the
+// file's name in it; "" where dir is not of that layout or name leads elsewhere.
+func hubBlob(dir, name string) (blobs, blob string) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", ""
+	}
+	for at := abs; filepath.Dir(at) != at; at = filepath.Dir(at) {
+		repo := filepath.Dir(filepath.Dir(at))
+		if filepath.Base(filepath.Dir(at)) != "snapshots" || !strings.HasPrefix(filepath.Base(repo), "models--") {
+			continue
+		}
+		real, err := filepath.EvalSymlinks(filepath.Join(abs, name))
+		if err != nil {
+			return "", ""
+		}
+		if blobs, err = filepath.EvalSymlinks(filepath.Join(repo, "blobs")); err != nil || filepath.Dir(real) != blobs {
+			return "", ""
+		}
+		return blobs, filepath.Base(real)
+	}
+	return "", ""
 }
 
 // verify compares a file with the SHA-1 that external_data may state of it.

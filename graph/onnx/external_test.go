@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,52 @@ func TestExternalData(t *testing.T) {
 		}
 		if f, err := m.Graph.Initializers[0].Init.Float32s(); err != nil || f[0] != 1 || f[1] != -2 {
 			t.Errorf("%v: %v, %v, want [1 -2]", c.entries, f, err)
+		}
+	}
+}
+
+// In the hub's cache the files of a model are links into its folder blobs, and into no other's.
+func TestExternalDataInTheHubsCache(t *testing.T) {
+	content := []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0}
+	for _, c := range []struct{ name, snapshot, link, want string }{
+		{"a blob of the model", "models--a--b/snapshots/c0ffee/onnx", "../../../blobs/feed", ""},
+		{"a snapshot without folders", "models--a--b/snapshots/c0ffee", "../../blobs/feed", ""},
+		{"another model's blob", "models--a--b/snapshots/c0ffee/onnx", "../../../../models--x--y/blobs/feed", "escapes"},
+		{"outside of blobs", "models--a--b/snapshots/c0ffee/onnx", "../../../secret", "escapes"},
+		{"outside of the cache", "models--a--b/snapshots/c0ffee/onnx", "../../../../secret", "escapes"},
+		{"through blobs", "models--a--b/snapshots/c0ffee/onnx", "../../../blobs/away", "escapes"},
+		{"nothing there", "models--a--b/snapshots/c0ffee/onnx", "../../../blobs/absent", "escapes"},
+		{"no model's cache", "other/snapshots/c0ffee/onnx", "../../../blobs/feed", "escapes"},
+	} {
+		cache := t.TempDir()
+		for _, name := range []string{"models--a--b/blobs/feed", "models--x--y/blobs/feed", "models--a--b/secret", "secret", "other/blobs/feed"} {
+			path := filepath.Join(cache, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, content, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dir := filepath.Join(cache, c.snapshot)
+		err := errors.Join(os.MkdirAll(dir, 0o777), os.Symlink(c.link, filepath.Join(dir, "model.onnx.data")),
+			os.Symlink("../../secret", filepath.Join(cache, "models--a--b/blobs/away")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Read(externalModel(t, dir, map[string]string{"location": "model.onnx.data"}))
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if f, err := m.Graph.Initializers[0].Init.Float32s(); err != nil || f[0] != 1 || f[1] != -2 {
+			t.Errorf("%s: %v, %v, want [1 -2]", c.name, f, err)
 		}
 	}
 }
