@@ -61,3 +61,18 @@ func TestServe(t *testing.T) {
 		t.Errorf("%d bytes of vectors, off by %g", len(data), d)
 	}
 }
+
+// TestServeCountsOnce: the texts' tokens are counted in the first round and remembered.
+func TestServeCountsOnce(t *testing.T) {
+	e, texts := opened(t, "bert", Options{}), []string{"one", "two"}
+	s := &server{e: e, texts: texts}
+	first, err := s.throughput(context.Background(), "")
+	want, errCount := e.countTokens(context.Background(), texts, EncodeOptions{})
+	if err != nil || errCount != nil || first.Tokens != want || want == 0 {
+		t.Errorf("%d tokens, want %d: %v, %v", first.Tokens, want, err, errCount)
+	}
+	s.tokens = 7
+	if again, err := s.throughput(context.Background(), ""); err != nil || again.Tokens != 7 {
+		t.Errorf("%d tokens are counted again (%v)", again.Tokens, err)
+	}
+}

@@ -18,6 +18,7 @@ const latencyTexts = 32
 
 // Serve answers a benchmark's requests on in until it ends. load is the time that opening e took.
 func Serve(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, load time.Duration, in io.Reader, out io.Writer) error {
+	s := &server{e: e, texts: texts, options: o}
 	answers := json.NewEncoder(out)
 	note := fmt.Sprintf("%s %s", e.Provider, e.Precision)
 	if err := answers.Encode(reply{LoadSeconds: load.Seconds(), Note: note}); err != nil {
@@ -29,7 +30,7 @@ func Serve(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, loa
 		answer, ok := answersTo[verb]
 		r, err := reply{}, fmt.Errorf("unknown request %q", verb)
 		if ok {
-			r, err = answer(ctx, e, texts, o, argument)
+			r, err = answer(s, ctx, argument)
 		}
 		if err != nil {
 			r.Error = err.Error()
@@ -41,40 +42,54 @@ func Serve(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, loa
 	return lines.Err()
 }
 
-type answer func(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, argument string) (reply, error)
-
-var answersTo = map[string]answer{
-	"throughput": func(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, _ string) (reply, error) {
-		tokens, err := e.countTokens(ctx, texts, o)
-		if err != nil {
-			return reply{}, err
-		}
-		start := time.Now()
-		_, err = e.Encode(ctx, texts, o)
-		return reply{Seconds: time.Since(start).Seconds(), Docs: len(texts), Tokens: tokens}, err
-	},
-	"latency": func(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, _ string) (reply, error) {
-		var r reply
-		for _, t := range texts[:min(latencyTexts, len(texts))] {
-			start := time.Now()
-			if _, err := e.Encode(ctx, []string{t}, o); err != nil {
-				return r, err
-			}
-			r.Latencies = append(r.Latencies, time.Since(start).Seconds())
-		}
-		return r, nil
-	},
-	"vectors": func(ctx context.Context, e *Encoder, texts []string, o EncodeOptions, file string) (reply, error) {
-		v, err := e.Encode(ctx, texts, o)
-		if err != nil {
-			return reply{}, err
-		}
-		return reply{Docs: len(texts)}, os.WriteFile(file, bytesOf(v.Data), 0o600)
-	},
+// server is a contender that answers.
+type server struct {
+	e       *Encoder
+	texts   []string
+	options EncodeOptions
+	tokens  int64 // of all texts; 0: not counted yet
 }
 
-// countTokens is how many real tokens the texts have after truncation. The count is taken outside
-// the measured time.
+// answersTo are the requests.
+var answersTo = map[string]func(s *server, ctx context.Context, argument string) (reply, error){
+	"throughput": (*server).throughput,
+	"latency":    (*server).latency,
+	"vectors":    (*server).vectors,
+}
+
+func (s *server) throughput(ctx context.Context, _ string) (reply, error) {
+	if s.tokens == 0 { // in the warm-up, outside the measured time
+		var err error
+		if s.tokens, err = s.e.countTokens(ctx, s.texts, s.options); err != nil {
+			return reply{}, err
+		}
+	}
+	start := time.Now()
+	_, err := s.e.Encode(ctx, s.texts, s.options)
+	return reply{Seconds: time.Since(start).Seconds(), Docs: len(s.texts), Tokens: s.tokens}, err
+}
+
+func (s *server) latency(ctx context.Context, _ string) (reply, error) {
+	var r reply
+	for _, t := range s.texts[:min(latencyTexts, len(s.texts))] {
+		start := time.Now()
+		if _, err := s.e.Encode(ctx, []string{t}, s.options); err != nil {
+			return r, err
+		}
+		r.Latencies = append(r.Latencies, time.Since(start).Seconds())
+	}
+	return r, nil
+}
+
+func (s *server) vectors(ctx context.Context, file string) (reply, error) {
+	v, err := s.e.Encode(ctx, s.texts, s.options)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{Docs: len(s.texts)}, os.WriteFile(file, bytesOf(v.Data), 0o600)
+}
+
+// countTokens is how many real tokens the texts have after truncation.
 func (e *Encoder) countTokens(ctx context.Context, texts []string, o EncodeOptions) (int64, error) {
 	rows, err := e.tokenize(ctx, texts, o)
 	if err != nil {
