@@ -98,12 +98,10 @@ type Options struct {
 
 // Progress is how far a task is.
 type Progress struct {
-	Task      string
-	Phase     string // "queries" or "documents"
-	Done      int
-	Total     int     // an estimate for documents; 0 where unknown
-	PerSecond float64 // over what this process has done; 0 at first
-	Remaining time.Duration
+	Task  string
+	Phase string // "queries" or "documents"
+	Done  int    // at first, what interrupted runs did
+	Total int    // an estimate for documents; 0 where unknown
 }
 
 // Outcome is the result of one task.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 )
 
 // The block of scores that is computed at a time: 4 MiB, which a second-level cache or the
@@ -59,7 +58,7 @@ func (j *job) encodeQueries(ctx context.Context) (Matrix, error) {
 	if m, ok := j.readQueryVectors(len(texts)); ok {
 		return m, nil
 	}
-	progress := j.progress("queries", 0, len(texts))
+	progress := j.progress("queries", len(texts))
 	m, err := j.encode(ctx, texts, QueryRole, progress)
 	if err != nil {
 		return m, fmt.Errorf("encode queries: %w", err)
@@ -150,7 +149,8 @@ type chunk struct {
 func (s *ranker) stream(ctx context.Context, limits limits) error {
 	skip := s.counts.Documents
 	s.done = skip
-	progress := s.progress("documents", skip, s.print.documents)
+	progress := s.progress("documents", s.print.documents)
+	begun := false
 	for d, err := range s.data.Documents {
 		if err != nil {
 			return fmt.Errorf("read corpus: %w", err)
@@ -160,6 +160,10 @@ func (s *ranker) stream(ctx context.Context, limits limits) error {
 		}
 		if s.ids.len() <= skip {
 			continue
+		}
+		if !begun { // what was done before is read again by now, and takes no part in a rate
+			progress(skip)
+			begun = true
 		}
 		text := d.EncoderText()
 		if len(s.chunk.ids) > 0 && s.chunk.bytes+len(text) > limits.bytes {
@@ -323,16 +327,7 @@ func (s *ranker) warnings() {
 	}
 }
 
-// progress returns a function that reports how many of total are done; skipped ones were
-// done before and do not count for the rate.
-func (j *job) progress(phase string, skipped, total int) func(done int) {
-	start := time.Now()
-	return func(done int) {
-		p := Progress{Task: j.task.Name, Phase: phase, Done: done, Total: max(total, done)}
-		if seconds := time.Since(start).Seconds(); seconds > 0 && done > skipped {
-			p.PerSecond = float64(done-skipped) / seconds
-			p.Remaining = time.Duration(float64(p.Total-done) / p.PerSecond * float64(time.Second))
-		}
-		j.Progress(p)
-	}
+// progress returns a function that reports how many of total are done.
+func (j *job) progress(phase string, total int) func(done int) {
+	return func(done int) { j.Progress(Progress{j.task.Name, phase, done, max(total, done)}) }
 }

@@ -2,9 +2,11 @@ package evaluate
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -26,10 +28,15 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		}
 	}()
 	b := bufio.NewWriterSize(f, 1<<16)
-	err = write(b)
-	err = errors.Join(err, b.Flush(), f.Chmod(0o644), f.Close())
-	if err != nil {
-		return err
+	// One failure is one line: what comes after the first says the same, or follows from it.
+	err = cmp.Or(write(b), b.Flush(), f.Chmod(0o644))
+	err = cmp.Or(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	return os.Rename(f.Name(), path)
+	var at *fs.PathError
+	if errors.As(err, &at) && at.Path == f.Name() { // the sibling's name says nothing to anyone
+		err = at.Err
+	}
+	return err
 }

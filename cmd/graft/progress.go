@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -17,10 +19,12 @@ type progress struct {
 	w        io.Writer
 	terminal bool
 	unit     string
-	start    time.Time
 	phase    string
-	from     int // done when the phase began: resumed work has no rate
-	last     time.Time
+	start    time.Time // since when the rate is taken
+	from     int       // done at that time: work of an earlier process has no rate
+	resumed  chan os.Signal
+	last     time.Time // of a line
+	shown    int       // done by it
 	drawn    bool
 }
 
@@ -29,10 +33,13 @@ const (
 	lineEvery   = 10 * time.Second
 )
 
-// newProgress counts in unit, such as "docs".
+// newProgress counts in unit, such as "docs". Where the process was stopped and goes on, the rate
+// is taken anew, so that a pause is not counted. (While the machine sleeps, the clock stands too.)
 func newProgress(w io.Writer, unit string) *progress {
 	f, ok := w.(*os.File)
-	return &progress{w: w, unit: unit, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	p := &progress{w: w, unit: unit, terminal: ok && term.IsTerminal(int(f.Fd())), resumed: make(chan os.Signal, 1)}
+	signal.Notify(p.resumed, syscall.SIGCONT)
+	return p
 }
 
 // update says that done of total (0: unknown) are through in the named phase.
@@ -42,17 +49,22 @@ func (p *progress) update(phase string, done, total int) {
 	now := time.Now()
 	if phase != p.phase {
 		p.finishLine()
-		p.phase, p.start, p.from, p.last = phase, now, done, now
+		p.phase, p.start, p.from, p.last, p.shown = phase, now, done, now, done
 		return
+	}
+	select {
+	case <-p.resumed:
+		p.start, p.from = now, done
+	default:
 	}
 	every := lineEvery
 	if p.terminal {
 		every = redrawEvery
 	}
-	if done != total && now.Sub(p.last) < every {
+	if done == p.shown || done != total && now.Sub(p.last) < every {
 		return
 	}
-	p.last = now
+	p.last, p.shown = now, done
 	line := fmt.Sprintf("%s: %d", phase, done)
 	if total > 0 {
 		line = fmt.Sprintf("%s: %d of %d", phase, done, total)

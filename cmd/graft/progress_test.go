@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -36,6 +38,27 @@ func TestProgressRate(t *testing.T) {
 	p.update("documents", 960, 0)
 	if !strings.Contains(out.String(), "documents: 960  ") || strings.Count(out.String(), "ETA") != 1 {
 		t.Errorf("a total that is not known: %q", out.String())
+	}
+}
+
+// TestProgressAfterAPause: the time in which the process stood still has no part in the rate.
+func TestProgressAfterAPause(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, "docs")
+	p.update("documents", 100, 1000)
+	p.start = p.start.Add(-time.Hour) // stopped for so long
+	if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for len(p.resumed) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	p.update("documents", 110, 1000)
+	p.start = p.start.Add(-10 * time.Second)
+	p.last = p.last.Add(-lineEvery)
+	p.update("documents", 160, 1000)
+	if !regexp.MustCompile(`^documents: 160 of 1000  (5\.0|4\.9) docs/s  ETA 2m48s\n$`).MatchString(out.String()) {
+		t.Errorf("%q", out.String())
 	}
 }
 
