@@ -27,6 +27,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS = -ldflags "-X graft/runtime/ort.NativeDir=$(NATIVE) $(if $(VERSION),-X main.version=$(VERSION))"
 
 MINILM = $(NATIVE)/models/minilm
+# Where the CPU multiplies in bfloat16, training does.
+BF16   = $(shell grep -qE 'amx_bf16|avx512_bf16' /proc/cpuinfo && echo --bf16)
 CUDA   = $(if $(filter cuda,$(DEVICE)),cuda)
 # The set-up checks its prerequisites itself, but for the interpreter that it runs on.
 SETUP  = command -v $(PYTHON) >/dev/null || exec native/prerequisites.sh 3 / python3 pip go g++ cargo; $(PYTHON) native/setup.py
@@ -53,10 +55,14 @@ build-lite: setup-lite ## build bin/graft without libtorch: everything but train
 	$(WITH_ENV) $(GOBUILD) $(LDFLAGS) -tags lite -o bin/graft ./cmd/graft
 
 .PHONY: quickstart
-quickstart: build ## from a checkpoint to a score: export a real model, make a task, evaluate
-	bin/graft export "$(MINILM)" -o build/minilm --overwrite
+quickstart: build ## the whole story: score a real model on a task, train it on the task's own data, score it again
 	bin/graft data godoc -o build/godoc --overwrite
+	bin/graft export "$(MINILM)" -o build/minilm --overwrite
 	bin/graft eval build/minilm --task godoc --data build/godoc -o build/results
+	bin/graft train "$(MINILM)" -o build/minilm-godoc --train-data build/godoc/train.jsonl --train-group-size 1 --batch-size 32 \
+		--passage-max-len 128 --temperature 0.05 --weight-decay 0.01 --warmup-ratio 0.1 $(BF16) --overwrite
+	bin/graft export build/minilm-godoc -o build/minilm-tuned --overwrite
+	bin/graft eval build/minilm build/minilm-tuned --task godoc --data build/godoc -o build/results
 
 .PHONY: test unit race interop golden
 test: fmt vet unit race lint ## format, vet, all tests, race detector, staticcheck
