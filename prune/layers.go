@@ -139,3 +139,17 @@ func computes(s *graph.Graph) bool {
 	s.Walk(func(n *graph.Node) { found = found || n.Is("MatMul") || n.Is("Gemm") || n.Is("Attention") })
 	return found
 }
+
+// finish brings a changed graph in order: what nothing reads goes, nodes and types are as the IR wants them.
+func finish(m *graph.Model) error {
+	if err := m.Graph.Sort(); err != nil {
+		return err
+	}
+	if _, err := pass.Run(m, pass.Dead); err != nil {
+		return err
+	}
+	if err := graph.Infer(m); err != nil {
+		return err
+	}
+	return graph.Check(m)
+}
