@@ -15,7 +15,10 @@ import (
 type Surgery struct {
 	Layers []int             // the layers that stayed, by their former numbers; nil: all
 	Names  map[string]string // what weights' names begin with, such as "encoder.layer.3": before -> after, "" where the layer is gone
-	Config map[string]any    // keys of config.json that have another value now
+
+	// What config.json counts, 0 where it is as it was. All layers have the same.
+	QueryHeads, KeyHeads, HeadSize int
+	Intermediate                   int // neurons of the feed-forward network
 }
 
 // Rewrite lets change rewrite the graph in place, and carries what it did over to config.json and to the
@@ -58,7 +61,8 @@ func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
 	m.source = m.source.renamed(s.name)
 	if err := m.rebuilds(); err != nil {
 		m.source, m.Arch = nil, nil
-		m.Warnings = append(m.Warnings, fmt.Sprintf("the checkpoint cannot say what the graph computes now (%v): the ONNX file is written without it", err))
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		m.Warnings = append(m.Warnings, fmt.Sprintf("the architecture's config cannot say what the graph computes now (%s): the ONNX file is written without a checkpoint", why))
 	}
 	return nil
 }
@@ -119,8 +123,19 @@ func (m *Model) rebuilds() error {
 	return nil
 }
 
-// layerCounts are the keys of config.json that count the layers, by library and age.
-var layerCounts = []string{"num_hidden_layers", "n_layers", "n_layer", "num_layers"}
+// counts are the numbers in config.json that surgery changes, and the keys that hold them, by library and
+// age. Where a config has none, the first is set, for some only beside another key: not all architectures have them.
+var counts = []struct {
+	of     func(*Surgery) int
+	keys   []string
+	beside string
+}{
+	{func(s *Surgery) int { return len(s.Layers) }, []string{"num_hidden_layers", "n_layers", "n_layer", "num_layers"}, ""},
+	{func(s *Surgery) int { return s.QueryHeads }, []string{"num_attention_heads", "n_heads", "n_head"}, ""},
+	{func(s *Surgery) int { return s.KeyHeads }, []string{"num_key_value_heads"}, "num_key_value_heads"},
+	{func(s *Surgery) int { return s.HeadSize }, []string{"head_dim"}, "num_key_value_heads"},
+	{func(s *Surgery) int { return s.Intermediate }, []string{"intermediate_size", "hidden_dim", "n_inner"}, ""},
+}
 
 // config is m's config.json after the surgery; nil where there is none.
 func (s *Surgery) config(m *Model) (json.RawMessage, error) {
@@ -131,20 +146,21 @@ func (s *Surgery) config(m *Model) (json.RawMessage, error) {
 	if err := json.Unmarshal(m.Config, &keys); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	set := maps.Clone(s.Config)
-	if set == nil {
-		set = map[string]any{}
+	set := map[string]any{}
+	for _, c := range counts {
+		n := c.of(s)
+		if n == 0 {
+			continue
+		}
+		present := slices.DeleteFunc(slices.Clone(c.keys), func(key string) bool { return keys[key] == nil })
+		if len(present) == 0 && (c.beside == "" || keys[c.beside] != nil) {
+			present = c.keys[:1]
+		}
+		for _, key := range present {
+			set[key] = n
+		}
 	}
 	if s.Layers != nil {
-		counted := false
-		for _, key := range layerCounts {
-			if _, ok := keys[key]; ok {
-				set[key], counted = len(s.Layers), true
-			}
-		}
-		if !counted {
-			set[layerCounts[0]] = len(s.Layers)
-		}
 		m.layerKinds(s.Layers, keys, set)
 	}
 	config := m.Config

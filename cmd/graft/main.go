@@ -22,7 +22,6 @@ func commands() []*cli.Command {
 		trainCommand(),
 		exportCommand(),
 		pruneCommand(),
-		quantizeCommand(),
 		evalCommand(),
 		embedCommand(),
 		inspectCommand(),
