@@ -60,6 +60,9 @@ func streamByRun(c *ort.Options, o Options) {
 // written to a temporary folder, which Close removes.
 func (e *Encoder) prepare(p precision) (string, error) {
 	if e.model.Path != "" && e.runsAsItIs(p) {
+		if dataBehindLink(e.model) {
+			return e.write(e.model.Graph)
+		}
 		return e.model.Path, nil
 	}
 	m := e.model.Graph.Clone()
@@ -100,6 +103,17 @@ func (e *Encoder) runsAsItIs(p precision) bool {
 		portable = portable && n.Domain == ""
 	})
 	return portable
+}
+
+// dataBehindLink reports whether m's file is a link, as in the Hugging Face hub's cache, and its weights
+// lie in another: ONNX Runtime may refuse these (ValidateExternalDataPath: "escapes model directory").
+func dataBehindLink(m Model) bool {
+	link, err := os.Lstat(m.Path)
+	if err != nil || link.Mode()&os.ModeSymlink == 0 {
+		return false
+	}
+	file, err := os.Stat(m.Path)
+	return err == nil && file.Size() < graph.TakeCensus(m.Graph.Graph).Bytes
 }
 
 func (e *Encoder) write(m *graph.Model) (string, error) {
