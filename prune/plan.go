@@ -21,8 +21,8 @@ type Activations interface {
 // Quality scores a model on a task; more is better.
 type Quality func(ctx context.Context, m *graph.Model) (float64, error)
 
-// Options say which layers go. Layers and Keep exclude each other; with neither, nothing goes and
-// all layers are scored.
+// Options say which layers go. Layers and Keep exclude each other; with neither, nothing goes, and
+// layers are scored where there is something to measure with.
 type Options struct {
 	Layers    int    // how many, those of the lowest score first
 	Keep      []int  // or which stay, counted from 0
@@ -86,6 +86,8 @@ func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 		return p, p.keep(o.Keep)
 	case o.Layers < 0 || o.Layers >= len(layers):
 		return nil, fmt.Errorf("%d layers are to go, but the model has %d and one must stay", o.Layers, len(layers))
+	case o.Layers == 0 && o.Activations == nil && o.Quality == nil:
+		return p, nil
 	}
 	c, err := criterionNamed(o.Criterion)
 	if err != nil {

@@ -37,6 +37,20 @@ type Group struct {
 	Keep   []int     `json:"keep"`   // those that stay, ascending
 }
 
+// Share is how much of the sum of the scores stays.
+func (g Group) Share() float64 {
+	var kept, all float64
+	for i, s := range g.Scores {
+		if all += s; slices.Contains(g.Keep, i) {
+			kept += s
+		}
+	}
+	if all == 0 {
+		return 1
+	}
+	return kept / all
+}
+
 // NewWidth plans which heads and neurons go. Each feature that reaches the last product of an attention or of a
 // feed-forward network is as important as its root mean square over real tokens times the length of its row
 // in that product's weight (Sun et al. 2023, Wanda, summed over the row); a head is as important as its

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"graft/convert"
-	"graft/graph"
 	"graft/prune"
 )
 
@@ -21,6 +20,7 @@ type pruneOptions struct {
 	open                        convert.OpenOptions
 	save                        convert.SaveOptions
 	layers                      prune.Options
+	width                       prune.WidthOptions
 	model, out                  string
 	normalize                   *bool
 	queryPrompt, documentPrompt *string
@@ -38,6 +38,8 @@ func pruneCommand() *cli.Command {
 			&cli.IntFlag{Name: "layers", Aliases: []string{"n-prune-layers"}, Destination: &o.layers.Layers, Usage: "remove `N` layers, those that score lowest"},
 			&cli.GenericFlag{Name: "keep", Value: &numbers[int]{&o.layers.Keep}, Usage: "or keep these layers, such as 0,1,4,5; nothing is measured then"},
 			&cli.StringFlag{Name: "criterion", Value: prune.Criteria()[0].Name, Destination: &o.layers.Criterion, Usage: "what layers are scored by: " + criterionNames()},
+			&cli.Float64Flag{Name: "heads", Destination: &o.width.Heads, Usage: "remove `N` attention heads of each layer, or below 1 a share of them"},
+			&cli.Float64Flag{Name: "ffn", Destination: &o.width.Neurons, Usage: "remove `N` neurons of each feed-forward network, or below 1 a share of them"},
 			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "measure and print the plan, write nothing"},
 		}, o.measure.flags()...), o.modelFlags()...),
 		Action: func(c *cli.Context) error {
@@ -88,8 +90,10 @@ func (o *pruneOptions) check() error {
 		return usagef("prune: --layers %d", o.layers.Layers)
 	case o.layers.Layers > 0 && o.layers.Keep != nil:
 		return usagef("prune takes --layers or --keep, not both")
-	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.planOnly:
-		return withHint(usagef("prune is not told what to remove"), "add --layers N or --keep 0,1,…; --plan-only shows what each layer scores")
+	case o.width.Heads < 0 || o.width.Neurons < 0:
+		return usagef("prune: --heads %g --ffn %g: how much goes cannot be less than nothing", o.width.Heads, o.width.Neurons)
+	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.narrows() && !o.planOnly:
+		return withHint(usagef("prune is not told what to remove"), "add --layers N, --keep 0,1,…, --heads N or --ffn N; --plan-only shows what each layer scores")
 	case o.out == "" && !o.planOnly:
 		return withHint(usagef("prune needs an output directory"), "add -o DIR, or --plan-only")
 	}
@@ -99,28 +103,25 @@ func (o *pruneOptions) check() error {
 	return checkPooling(o.open.Pooling)
 }
 
+// narrows reports whether layers are to become narrower.
+func (o *pruneOptions) narrows() bool { return o.width.Heads > 0 || o.width.Neurons > 0 }
+
 func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) error {
 	m, err := o.read()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if o.layers.Keep == nil {
-		if o.layers.Activations, err = o.measure.recorder(ctx, m); err != nil {
-			return err
-		}
-		o.layers.Quality = o.measure.quality(m, stderr)
-	}
-	plan, err := prune.New(ctx, m.Graph, o.layers)
+	plan, width, err := o.plan(ctx, m, stderr)
 	if err != nil {
 		return fmt.Errorf("prune %q: %w", o.model, err)
 	}
-	r := &pruneReport{Plan: plan, Kept: plan.Kept(), Removed: plan.Removed(), Weights: weights(m.Graph)}
+	r := &pruneReport{Plan: plan, Width: width, Kept: plan.Kept(), Removed: plan.Removed(), Weights: weights(m.Graph)}
 	if !o.json {
 		r.printPlan(stdout)
 	}
 	if !o.planOnly {
-		if err := o.apply(ctx, m, plan, r); err != nil {
+		if err := o.apply(ctx, m, r); err != nil {
 			return err
 		}
 	}
@@ -132,6 +133,31 @@ func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) 
 	}
 	r.printResult(stdout)
 	return nil
+}
+
+// plan measures what is to go: layers first, then heads and neurons of those that are left.
+func (o *pruneOptions) plan(ctx context.Context, m *convert.Model, stderr io.Writer) (*prune.Plan, *prune.Width, error) {
+	scored := o.layers.Keep == nil && (o.layers.Layers > 0 || !o.narrows())
+	if scored || o.narrows() {
+		activations, err := o.measure.recorder(ctx, m)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.width.Activations = activations
+		if scored {
+			o.layers.Activations, o.layers.Quality = activations, o.measure.quality(m, stderr)
+		}
+	}
+	plan, err := prune.New(ctx, m.Graph, o.layers)
+	if err != nil || !o.narrows() {
+		return plan, nil, err
+	}
+	left := m.Graph.Clone()
+	if _, err := plan.Apply(left); err != nil {
+		return nil, nil, err
+	}
+	width, err := prune.NewWidth(ctx, left, o.width)
+	return plan, width, err
 }
 
 // read opens the model in the form that pruning looks into. That the output can be written is
@@ -195,21 +221,14 @@ func overwriteHint(err error) error {
 }
 
 // apply carries the plan out and writes the model.
-func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, plan *prune.Plan, r *pruneReport) error {
-	err := m.Rewrite(func(g *graph.Model) (convert.Surgery, error) {
-		c, err := plan.Apply(g)
-		if err != nil {
-			return convert.Surgery{}, err
-		}
-		return convert.Surgery{Layers: c.Kept, Names: c.Names}, nil
-	})
-	if err != nil {
+func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, r *pruneReport) error {
+	if err := m.Rewrite(r.rewrite); err != nil {
 		return fmt.Errorf("prune %q: %w", o.model, err)
 	}
 	r.Left = weights(m.Graph)
 	o.save.Version, o.save.KeepDType = version, true
-	o.save.Step = convert.Step{Command: "prune", Options: map[string]any{"criterion": plan.Criterion, "kept": r.Kept, "removed": r.Removed},
-		Changes: map[string]any{"layers": plan.Layers, "weights_before": r.Weights, "weights": r.Left}}
+	o.save.Step = r.step()
+	var err error
 	r.Warnings, err = convert.Save(ctx, o.out, m, o.save)
 	if err != nil {
 		return overwriteHint(err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"graft/convert"
 	"graft/graph"
 	"graft/prune"
 )
@@ -12,13 +13,39 @@ import (
 // pruneReport is what prune prints.
 type pruneReport struct {
 	*prune.Plan
-	Kept     []int    `json:"kept"`
-	Removed  []int    `json:"removed"`
-	Weights  int64    `json:"weights_before"`    // numbers in the graph's weights
-	Left     int64    `json:"weights,omitempty"` // the same afterwards
-	Output   string   `json:"output,omitempty"`
-	File     string   `json:"file,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
+	Width    *prune.Width `json:"width,omitempty"`
+	Kept     []int        `json:"kept"`
+	Removed  []int        `json:"removed"`
+	Weights  int64        `json:"weights_before"`    // numbers in the graph's weights
+	Left     int64        `json:"weights,omitempty"` // the same afterwards
+	Output   string       `json:"output,omitempty"`
+	File     string       `json:"file,omitempty"`
+	Warnings []string     `json:"warnings,omitempty"`
+}
+
+// rewrite carries the plan out in the graph, and tells what config and checkpoint have to follow.
+func (r *pruneReport) rewrite(g *graph.Model) (convert.Surgery, error) {
+	c, err := r.Plan.Apply(g)
+	if err != nil {
+		return convert.Surgery{}, err
+	}
+	s := convert.Surgery{Layers: c.Kept, Names: c.Names}
+	if w := r.Width; w != nil {
+		s.QueryHeads, s.KeyHeads, s.HeadSize, s.Intermediate = w.QueryHeads, w.KeyHeads, w.HeadSize, w.Intermediate
+		err = w.Apply(g)
+	}
+	return s, err
+}
+
+// step is the entry in the model's history.
+func (r *pruneReport) step() convert.Step {
+	s := convert.Step{Command: "prune",
+		Options: map[string]any{"criterion": r.Criterion, "kept": r.Kept, "removed": r.Removed},
+		Changes: map[string]any{"layers": r.Layers, "weights_before": r.Weights, "weights": r.Left}}
+	if r.Width != nil {
+		s.Options["query_heads"], s.Options["intermediate"] = r.Width.QueryHeads, r.Width.Intermediate
+	}
+	return s
 }
 
 // weights counts the numbers in a graph's floating-point weights.
@@ -48,6 +75,17 @@ func (r *pruneReport) printPlan(w io.Writer) {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Index, l.Name, value, fate)
 	}
 	t.Flush()
+	if r.Width == nil {
+		return
+	}
+	for _, groups := range []struct {
+		what string
+		list []prune.Group
+	}{{"heads", r.Width.Heads}, {"neurons", r.Width.Neurons}} {
+		for i, g := range groups.list {
+			fmt.Fprintf(w, "layer %d: %d of %d %s kept, with %.1f%% of their importance\n", i, len(g.Keep), len(g.Scores), groups.what, 100*g.Share())
+		}
+	}
 }
 
 func (r *pruneReport) printResult(w io.Writer) {
