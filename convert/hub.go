@@ -69,7 +69,7 @@ func (h *Hub) Fetch(ctx context.Context, name string) (string, error) {
 	if !repoName.MatchString(repo) || !revision.MatchString(rev) || strings.Contains(rev, "..") {
 		return "", fmt.Errorf("%q is not a model's name: want org/name or org/name@revision", name)
 	}
-	c := &hubRepo{Hub: h, ctx: ctx, repo: repo, dir: filepath.Join(h.CacheDir, "models--"+strings.ReplaceAll(repo, "/", "--"))}
+	c := h.repo(ctx, modelKind, repo)
 	if dir := c.cached(rev); dir != "" {
 		return dir, nil
 	}
@@ -90,21 +90,40 @@ func (h *Hub) endpoint() string {
 	return strings.TrimSuffix(h.Endpoint, "/")
 }
 
-// hubRepo is one model of the hub and its folder in the cache.
+// hubKind is a kind of repository: what it is called, its part of the addresses, and of the cache.
+type hubKind struct{ what, api, path, cache string }
+
+var (
+	modelKind   = hubKind{"model", "/api/models/", "/", "models--"}
+	datasetKind = hubKind{"data set", "/api/datasets/", "/datasets/", "datasets--"}
+)
+
+// hubRepo is one repository of the hub and its folder in the cache.
 type hubRepo struct {
 	*Hub
+	hubKind
 	ctx  context.Context
 	repo string
 	dir  string
 }
 
-// cached is the snapshot of a revision, "" where it is not there or lacks what a model needs.
-func (c *hubRepo) cached(rev string) string {
+func (h *Hub) repo(ctx context.Context, kind hubKind, name string) *hubRepo {
+	return &hubRepo{Hub: h, hubKind: kind, ctx: ctx, repo: name, dir: filepath.Join(h.CacheDir, kind.cache+strings.ReplaceAll(name, "/", "--"))}
+}
+
+// snapshot is where the cache has a revision, a branch or a commit, if it has it.
+func (c *hubRepo) snapshot(rev string) string {
 	sha := rev
 	if raw, err := os.ReadFile(filepath.Join(c.dir, "refs", filepath.FromSlash(rev))); err == nil {
 		sha = strings.TrimSpace(string(raw))
 	}
-	dir := filepath.Join(c.dir, "snapshots", sha)
+	return filepath.Join(c.dir, "snapshots", sha)
+}
+
+// cached is the snapshot of a revision, "" where it is not there or lacks what a model needs.
+func (c *hubRepo) cached(rev string) string {
+	dir := c.snapshot(rev)
+	sha := filepath.Base(dir)
 	if commit.MatchString(sha) && isAdapter(dir) && (exists(filepath.Join(dir, adapterWeightsFile)) || exists(filepath.Join(dir, adapterPickleFile))) {
 		return dir
 	}
@@ -145,23 +164,9 @@ func complete(dir string) bool {
 
 // download fetches the files of a revision that a model is made of.
 func (c *hubRepo) download(rev string) (string, error) {
-	var info struct {
-		SHA      string `json:"sha"`
-		Siblings []struct {
-			Name string `json:"rfilename"`
-		} `json:"siblings"`
-	}
-	if err := c.getJSON("/api/models/"+c.repo+"/revision/"+url.PathEscape(rev), &info); err != nil {
+	sha, names, err := c.list(rev)
+	if err != nil {
 		return "", err
-	}
-	if !commit.MatchString(info.SHA) {
-		return "", fmt.Errorf("the hub names %q as the commit of %q", info.SHA, rev)
-	}
-	var names []string
-	for _, s := range info.Siblings {
-		if filepath.IsLocal(filepath.FromSlash(s.Name)) {
-			names = append(names, s.Name)
-		}
 	}
 	files := c.wanted(names)
 	if len(files) == 0 {
@@ -170,9 +175,36 @@ func (c *hubRepo) download(rev string) (string, error) {
 	if len(c.Extra) > 0 && !slices.Contains(files, c.Extra[0]) {
 		return "", fmt.Errorf("the repository has no file %s", c.Extra[0])
 	}
-	snapshot := filepath.Join(c.dir, "snapshots", info.SHA)
+	return c.place(rev, sha, files)
+}
+
+// list asks for the commit of a revision and its files.
+func (c *hubRepo) list(rev string) (sha string, names []string, err error) {
+	var info struct {
+		SHA      string `json:"sha"`
+		Siblings []struct {
+			Name string `json:"rfilename"`
+		} `json:"siblings"`
+	}
+	if err := c.getJSON(c.api+c.repo+"/revision/"+url.PathEscape(rev), &info); err != nil {
+		return "", nil, err
+	}
+	if !commit.MatchString(info.SHA) {
+		return "", nil, fmt.Errorf("the hub names %q as the commit of %q", info.SHA, rev)
+	}
+	for _, s := range info.Siblings {
+		if filepath.IsLocal(filepath.FromSlash(s.Name)) {
+			names = append(names, s.Name)
+		}
+	}
+	return info.SHA, names, nil
+}
+
+// place fetches files of a commit that the cache lacks, and notes that it is what rev names.
+func (c *hubRepo) place(rev, sha string, files []string) (string, error) {
+	snapshot := filepath.Join(c.dir, "snapshots", sha)
 	for _, name := range files {
-		if err := c.file(snapshot, info.SHA, name); err != nil {
+		if err := c.file(snapshot, sha, name); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -180,7 +212,7 @@ func (c *hubRepo) download(rev string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(ref), 0o777); err != nil {
 		return "", err
 	}
-	return snapshot, os.WriteFile(ref, []byte(info.SHA), 0o666)
+	return snapshot, os.WriteFile(ref, []byte(sha), 0o666)
 }
 
 var (
@@ -237,9 +269,9 @@ func (c *hubRepo) request(client *http.Client, method, address string, header ht
 	r.Body.Close()
 	switch r.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, fmt.Errorf("%s: the model is not public or does not exist; set HF_TOKEN to a token that may read it", r.Status)
+		return nil, fmt.Errorf("%s: the %s is not public or does not exist; set HF_TOKEN to a token that may read it", r.Status, c.what)
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("%s: no such model, revision or file", r.Status)
+		return nil, fmt.Errorf("%s: no such %s, revision or file", r.Status, c.what)
 	}
 	return nil, errors.New(r.Status)
 }

@@ -33,7 +33,7 @@ func (c *hubRepo) file(snapshot, sha, name string) error {
 	if exists(link) {
 		return nil
 	}
-	address := "/" + c.repo + "/resolve/" + sha + "/" + escape(name)
+	address := c.path + c.repo + "/resolve/" + sha + "/" + escape(name)
 	b, err := c.head(address)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -126,36 +125,16 @@ func (f goFunction) document() Document {
 	return Document{ID: f.id(), Title: f.Package, Text: f.Source}
 }
 
-// write writes the files into a temporary sibling and puts it in place.
-func (g *godocSet) write(dir string) (err error) {
-	parent := filepath.Dir(filepath.Clean(dir))
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(parent, ".tmp-godoc-*")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	for name, write := range map[string]func(io.Writer) error{
+// write writes the files.
+func (g *godocSet) write(dir string) error {
+	return writeFolder(dir, map[string]func(io.Writer) error{
 		"corpus.jsonl":    g.writeCorpus,
 		"queries.jsonl":   g.writeQueries,
 		"qrels/test.tsv":  func(w io.Writer) error { return g.writeQrels(w, true) },
 		"qrels/train.tsv": func(w io.Writer) error { return g.writeQrels(w, false) },
 		"train.jsonl":     g.writeTriplets,
 		"README.md":       g.writeReadme,
-	} {
-		if err := writeFile(filepath.Join(tmp, name), write); err != nil {
-			return err
-		}
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(tmp, dir)
+	})
 }
 
 // writeRows writes one JSON object a line, with <, > and & as they are.
@@ -168,12 +147,6 @@ func writeRows[T any](w io.Writer, rows func(yield func(T) bool)) error {
 		}
 	}
 	return nil
-}
-
-type beirRow struct {
-	ID    string  `json:"_id"`
-	Title *string `json:"title,omitempty"`
-	Text  string  `json:"text"`
 }
 
 func (g *godocSet) writeCorpus(w io.Writer) error {

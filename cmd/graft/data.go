@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
+	"graft/convert"
 	"graft/evaluate"
 )
 
@@ -20,6 +23,7 @@ var makers = []struct {
 	name, doc string
 	make      func(ctx context.Context, o dataOptions) (count, error)
 }{
+	{"mteb/TASK", "a retrieval task from the Hugging Face hub, by mteb's name of it or its data set's: mteb/SciFact, mteb/nfcorpus", fetchTask},
 	{"godoc", "the standard library of the Go installation: comments as queries, functions as documents", makeGodoc},
 }
 
@@ -31,6 +35,7 @@ type count []struct {
 
 // dataOptions are what data is asked for.
 type dataOptions struct {
+	name      string
 	out       string
 	overwrite bool
 	json      bool
@@ -40,7 +45,7 @@ func dataCommand() *cli.Command {
 	o := &dataOptions{}
 	usage := "NAME is one of:"
 	for _, m := range makers {
-		usage += fmt.Sprintf("\n  %-8s %s", m.name, m.doc)
+		usage += fmt.Sprintf("\n  %-9s %s", m.name, m.doc)
 	}
 	return &cli.Command{
 		Name: "data", Usage: "make or fetch a data set, in the BEIR layout", ArgsUsage: "NAME", Description: usage,
@@ -64,10 +69,12 @@ func dataCommand() *cli.Command {
 func data(ctx context.Context, name string, o dataOptions, stdout io.Writer) error {
 	var known []string
 	for _, m := range makers {
-		if m.name != name {
+		prefix, open := strings.CutSuffix(m.name, "TASK")
+		if m.name != name && !(open && strings.HasPrefix(name, prefix)) {
 			known = append(known, m.name)
 			continue
 		}
+		o.name = name
 		counts, err := m.make(ctx, o)
 		if errors.Is(err, fs.ErrExist) {
 			return withHint(err, "add --overwrite to replace it, or name another output with -o")
@@ -95,6 +102,48 @@ func printCounts(w io.Writer, name string, counts count, o dataOptions) error {
 		fmt.Fprintf(t, "%d\t %s\n", c.n, c.what)
 	}
 	return t.Flush()
+}
+
+// fetchTask fetches a task's data set into the hub's cache and writes the task's split of it.
+func fetchTask(ctx context.Context, o dataOptions) (count, error) {
+	t, err := taskOf(strings.TrimPrefix(o.name, "mteb/"))
+	if err != nil {
+		return nil, err
+	}
+	if fileExists(o.out) && !o.overwrite { // before anything is fetched
+		return nil, fmt.Errorf("write data set: %q: %w", o.out, fs.ErrExist)
+	}
+	dir, err := convert.HubFromEnv(os.Getenv).FetchDataset(ctx, t.Hub, t.Revision)
+	if err != nil {
+		return nil, err
+	}
+	d, err := evaluate.OpenDataset(dir, t.Split)
+	if err != nil {
+		return nil, err
+	}
+	readme := fmt.Sprintf("# %s\n\nThe split %s of the data set %s of the Hugging Face hub, commit %s, in the BEIR layout, by graft data %s.\n"+
+		"Its licence and its authors are named at https://huggingface.co/datasets/%s.\n", t.Name, t.Split, t.Hub, t.Revision, o.name, t.Hub)
+	c, err := evaluate.WriteBEIR(o.out, d, t.Split, readme, o.overwrite)
+	if err != nil {
+		return nil, err
+	}
+	return count{{"documents", c.Documents}, {"queries", c.Queries}, {"judgments", c.Judgments}}, nil
+}
+
+// taskOf finds a task by its name or its data set's.
+func taskOf(name string) (evaluate.Task, error) {
+	for _, t := range evaluate.Tasks {
+		if !strings.EqualFold(t.Name, name) && !strings.EqualFold(path.Base(t.Hub), name) {
+			continue
+		}
+		if len(t.Parts) > 0 {
+			return t, usagef("data: task %s has no data of its own, but these parts: %s", t.Name, strings.Join(t.Parts, ", "))
+		}
+		if t.Revision != "" {
+			return t, nil
+		}
+	}
+	return evaluate.Task{}, withHint(usagef("data: no task of mteb is called %q", name), "docs/commands/data.md lists the tasks")
 }
 
 func makeGodoc(ctx context.Context, o dataOptions) (count, error) {
