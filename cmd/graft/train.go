@@ -162,8 +162,12 @@ func trainReport(o *trainOptions, r *train.Result) map[string]any {
 // printTraining says where the model is, and how the run went.
 func printTraining(w io.Writer, o *trainOptions, r *train.Result) {
 	fmt.Fprintln(w, o.train.OutputDir)
-	fmt.Fprintf(w, "%d steps on %d rows in %s; loss %.4f at first, %.4f over the last tenth\n",
-		r.Steps, r.Rows, r.Elapsed.Round(time.Second), r.FirstLoss, r.MeanLoss)
+	since := ""
+	if r.ResumedFrom != "" {
+		since = fmt.Sprintf(" since %q", r.ResumedFrom)
+	}
+	fmt.Fprintf(w, "%d steps on %d rows in %s%s; loss %.4f at first, %.4f over the last tenth\n",
+		r.Steps, r.Rows, r.Elapsed.Round(time.Second), since, r.FirstLoss, r.MeanLoss)
 	if r.Stopped != "" {
 		fmt.Fprintf(w, "stopped: %s\n", r.Stopped)
 	}

@@ -67,6 +67,9 @@ func (t *trainee) prepare() error {
 	for _, w := range m.Warnings {
 		t.warn(w)
 	}
+	if t.options.open.Bidirectional && o.FineTuneType == "lora" {
+		t.warn("an adapter cannot say that its base attends in both directions: give --bidirectional when it is exported too")
+	}
 	if m.Modules.LowerCase {
 		t.warn("the model's settings have texts lowered before they are tokenized (do_lower_case), which is left to the tokenizer in training")
 	}
