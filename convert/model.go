@@ -54,6 +54,7 @@ type Model struct {
 	adapter      string          // the adapter that was merged when the model was opened; "": none
 	unnormalized bool            // the graph leaves out the normalization that Modules names
 	options      OpenOptions     // what the graph was built under
+	vocabulary   *Vocabulary     // the tokens that stayed when others were taken out; nil: all
 }
 
 // Close closes the files behind the graph's weights, which cannot be read any more.

@@ -168,6 +168,9 @@ func (s *saver) addVariant(dir string) error {
 	if strings.ContainsAny(s.Variant, `/\`) {
 		return fmt.Errorf("variant %q: a name, not a path", s.Variant)
 	}
+	if s.model.vocabulary != nil {
+		return errors.New("a variant shares the directory's tokenizer, which has other tokens")
+	}
 	s.dir = dir
 	if file := filepath.Join(dir, s.file()); exists(file) && !s.Overwrite {
 		return fmt.Errorf("%s exists already: %w", s.file(), fs.ErrExist)

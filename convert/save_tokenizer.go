@@ -10,6 +10,9 @@ var tokenizerFiles = []string{
 
 func (s *saver) tokenizer() error {
 	m := s.model
+	if m.vocabulary != nil {
+		return s.prunedTokenizer(m.vocabulary)
+	}
 	for _, name := range tokenizerFiles {
 		from := filepath.Join(m.Dir, name)
 		if name == "tokenizer.json" && m.Tokenizer != "" {

@@ -19,6 +19,8 @@ type Surgery struct {
 	// What config.json counts, 0 where it is as it was. All layers have the same.
 	QueryHeads, KeyHeads, HeadSize int
 	Intermediate                   int // neurons of the feed-forward network
+
+	Vocabulary *Vocabulary // the tokens that stayed; nil: all
 }
 
 // Rewrite lets change rewrite the graph in place, and carries what it did over to config.json and to the
@@ -45,6 +47,9 @@ func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
 	if s.Layers != nil {
 		m.Sizes.Layers = len(s.Layers)
 	}
+	if s.Vocabulary != nil {
+		m.vocabulary = s.Vocabulary
+	}
 	if m.source == nil {
 		return nil
 	}
@@ -59,6 +64,9 @@ func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
 	maps.DeleteFunc(changed, func(_ string, is bool) bool { return !is })
 	m.stored, m.changed = stored, changed
 	m.source = m.source.renamed(s.name)
+	if s.Vocabulary != nil {
+		m.source.pickRows(s.Vocabulary, stored)
+	}
 	if err := m.rebuilds(); err != nil {
 		m.source, m.Arch = nil, nil
 		why, _, _ := strings.Cut(err.Error(), "\n")
@@ -135,6 +143,7 @@ var counts = []struct {
 	{func(s *Surgery) int { return s.KeyHeads }, []string{"num_key_value_heads"}, "num_key_value_heads"},
 	{func(s *Surgery) int { return s.HeadSize }, []string{"head_dim"}, "num_key_value_heads"},
 	{func(s *Surgery) int { return s.Intermediate }, []string{"intermediate_size", "hidden_dim", "n_inner"}, ""},
+	{func(s *Surgery) int { return s.Vocabulary.size() }, []string{"vocab_size"}, ""},
 }
 
 // config is m's config.json after the surgery; nil where there is none.
@@ -163,6 +172,7 @@ func (s *Surgery) config(m *Model) (json.RawMessage, error) {
 	if s.Layers != nil {
 		m.layerKinds(s.Layers, keys, set)
 	}
+	s.Vocabulary.tokenIDs(keys, set)
 	config := m.Config
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		var err error
