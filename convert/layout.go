@@ -54,6 +54,9 @@ func (m *Modules) files(hidden int) map[string]any {
 	for _, d := range m.Dense {
 		add("Dense", d.Dir)
 	}
+	if m.Truncate > 0 {
+		files[path.Join(add("Dense", ""), "config.json")] = m.truncation(hidden)
+	}
 	if m.Normalize {
 		files[path.Join(add("Normalize", ""), "config.json")] = map[string]any{}
 	}

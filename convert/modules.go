@@ -17,6 +17,7 @@ import (
 type Modules struct {
 	Pooling   []PoolingMode
 	Dense     []Dense
+	Truncate  int  // the vector is cut to its first features (Kusupati et al. 2022, Matryoshka); 0: it is whole
 	Normalize bool // the vector has length 1
 
 	MaxLength     int               // in tokens, special ones included; 0: not known
@@ -214,6 +215,9 @@ func (m *Modules) embed(b *graph.Builder, opset int64, hidden, mask *graph.Value
 			v = b.Activation(name, v)
 		}
 		result = d.Out
+	}
+	if m.Truncate > 0 {
+		v, result = b.Slice(v, -1, 0, int64(m.Truncate)), m.Truncate
 	}
 	if m.Normalize {
 		v = p.normalize(v)

@@ -371,5 +371,8 @@ func (s *saver) modules() error {
 			return err
 		}
 	}
+	if err := s.truncation(); err != nil {
+		return err
+	}
 	return s.dense()
 }
