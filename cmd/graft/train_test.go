@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"graft/convert"
 	"graft/train"
 )
 
@@ -56,5 +60,71 @@ func TestBar(t *testing.T) {
 		if got := bar(test.done, test.total); len(got) != barWidth+2 || strings.Count(got, "=") != test.want {
 			t.Errorf("%d of %d: %q", test.done, test.total, got)
 		}
+	}
+}
+
+// TestDataHash: a folder is its files, wherever it lies; another byte is other data.
+func TestDataHash(t *testing.T) {
+	hash := func(paths ...string) string {
+		t.Helper()
+		h, err := dataHash(paths)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	write := func(path, text string) string {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	dir, other := t.TempDir(), t.TempDir()
+	a, b := write(filepath.Join(dir, "a.jsonl"), "one"), write(filepath.Join(dir, "b.jsonl"), "two")
+	write(filepath.Join(other, "c.jsonl"), "one")
+	write(filepath.Join(other, "d.jsonl"), "two")
+	whole := hash(dir)
+	if hash(a, b) != whole || hash(other) != whole {
+		t.Error("the same data has other hashes elsewhere")
+	}
+	if hash(b, a) == whole || hash(a) == whole {
+		t.Error("other data has the same hash")
+	}
+	write(b, "twp")
+	if hash(dir) == whole {
+		t.Error("a changed file has the same hash")
+	}
+	if _, err := dataHash([]string{filepath.Join(dir, "none")}); err == nil {
+		t.Error("a file that is not there has a hash")
+	}
+}
+
+// TestFitMatryoshka: widths that the model lacks are left out of the default list, never of the user's.
+func TestFitMatryoshka(t *testing.T) {
+	for _, test := range []struct {
+		dim   int
+		given string
+		want  []int
+	}{
+		{768, "", []int{64, 128, 256, 512, 768}},
+		{384, "", []int{64, 128, 256}},
+		{32, "", []int{32}},
+		{384, "matryoshka-dims", []int{64, 128, 256, 512, 768}},
+	} {
+		var said bytes.Buffer
+		o := &trainOptions{train: train.DefaultOptions(), given: map[string]any{test.given: true}}
+		o.train.UseMatryoshka = true
+		m := &trainee{options: o, model: &convert.Model{Dim: test.dim}, progress: newTrainProgress(&said)}
+		m.fitMatryoshka()
+		if !slices.Equal(o.train.MatryoshkaDims, test.want) || len(o.train.MatryoshkaLossWeights) != len(test.want) {
+			t.Errorf("%d features: %v with weights %v, want %v", test.dim, o.train.MatryoshkaDims, o.train.MatryoshkaLossWeights, test.want)
+		}
+		if warned := said.Len() > 0; warned != (len(test.want) < 5) {
+			t.Errorf("%d features: said %q", test.dim, &said)
+		}
+	}
+	if d := train.DefaultOptions().MatryoshkaDims; len(d) != 5 {
+		t.Errorf("the defaults have become %v", d)
 	}
 }
