@@ -1,0 +1,173 @@
+package quantize
+
+import (
+	"math"
+
+	"graft/graph"
+)
+
+// blocks is a matrix [K, N] in codes of 4 or 8 bits without sign, with a scale for each block of K of a
+// column: w ≈ (code - zero)·scale. It is laid out as com.microsoft.MatMulNBits reads it.
+type blocks struct {
+	k, n, size, bits int
+	codes            []uint8   // [N, ceil(K/size), size], a code each; those past K are 0
+	scales           []float32 // [N, ceil(K/size)]
+	zeros            []uint8   // the same; nil: half of the range for all
+	positive         bool      // scales are above 0, which costs a code where there are no zero points
+}
+
+// blockSize is the number of weights that share a scale: what CUDA's fused kernels want, and the
+// finest that costs little.
+const blockSize = 32
+
+func newBlocks(k, n, size, bits int, asymmetric bool) *blocks {
+	q := &blocks{k: k, n: n, size: size, bits: bits}
+	q.codes = make([]uint8, n*q.perColumn()*size)
+	q.scales = make([]float32, n*q.perColumn())
+	if asymmetric {
+		q.zeros = make([]uint8, len(q.scales))
+	}
+	return q
+}
+
+// perColumn is the number of blocks of a column.
+func (q *blocks) perColumn() int { return (q.k + q.size - 1) / q.size }
+
+// round quantizes w, row-major [K, N], to nearest.
+func (q *blocks) round(w []float32) {
+	column := make([]float32, q.size)
+	for c := range q.n {
+		for b := range q.perColumn() {
+			part := column[:min(q.size, q.k-b*q.size)]
+			for i := range part {
+				part[i] = w[(b*q.size+i)*q.n+c]
+			}
+			q.fit(c, b, part)
+			for i, x := range part {
+				q.set(c, b*q.size+i, x)
+			}
+		}
+	}
+}
+
+// fit sets the scale of a block from its weights as ONNX Runtime's quantizer does (core/mlas/lib/
+// q4_dq.cpp): symmetric, the weight of largest magnitude gets the code 0, so the scale has the
+// opposite of its sign; asymmetric, the range, 0 included, is spread over all codes.
+func (q *blocks) fit(column, block int, w []float32) {
+	i := column*q.perColumn() + block
+	var lowest, highest float32
+	for _, x := range w {
+		lowest, highest = min(lowest, x), max(highest, x)
+	}
+	if q.positive {
+		q.scales[i] = max(highest, -lowest) / float32(int(1)<<(q.bits-1)-1)
+		if q.scales[i] == 0 {
+			q.scales[i] = 1
+		}
+		return
+	}
+	if q.zeros == nil {
+		largest := lowest
+		if highest > -lowest {
+			largest = highest
+		}
+		q.scales[i] = largest / -float32(int(1)<<(q.bits-1))
+		return
+	}
+	most := float32(int(1)<<q.bits - 1)
+	q.scales[i] = (highest - lowest) / most
+	if q.scales[i] != 0 {
+		q.zeros[i] = uint8(min(max(half(-lowest/q.scales[i]), 0), most))
+	}
+}
+
+// half rounds to nearest, ties away from zero, as C's roundf.
+func half(x float32) float32 { return float32(math.Round(float64(x))) }
+
+// set rounds the weight at row k of a column to its code and returns what that stands for.
+func (q *blocks) set(column, k int, w float32) float32 {
+	i := column*q.perColumn() + k/q.size
+	scale, zero := q.scales[i], q.zero(i)
+	var inverse float32
+	if scale != 0 {
+		inverse = 1 / scale
+	}
+	code := min(max(half(w*inverse+zero), 0), float32(int(1)<<q.bits-1))
+	q.codes[i*q.size+k%q.size] = uint8(code)
+	return (code - zero) * scale
+}
+
+// zero is the code that stands for 0 in block i.
+func (q *blocks) zero(i int) float32 {
+	if q.zeros == nil {
+		return float32(int(1) << (q.bits - 1))
+	}
+	return float32(q.zeros[i])
+}
+
+// values are what the codes stand for, row-major [K, N].
+func (q *blocks) values() []float32 {
+	w := make([]float32, q.k*q.n)
+	for c := range q.n {
+		for k := range q.k {
+			i := c*q.perColumn() + k/q.size
+			w[k*q.n+c] = (float32(q.codes[i*q.size+k%q.size]) - q.zero(i)) * q.scales[i]
+		}
+	}
+	return w
+}
+
+// packed are the codes in bytes: of 4 bits two to a byte, low nibble first.
+func (q *blocks) packed() []uint8 { return pack(q.codes, q.bits) }
+
+func pack(codes []uint8, bits int) []uint8 {
+	if bits == 8 {
+		return codes
+	}
+	out := make([]uint8, (len(codes)+1)/2)
+	for i, c := range codes {
+		out[i/2] |= c & 15 << (4 * (i % 2))
+	}
+	return out
+}
+
+// packedZeros are the zero points [N, ceil(blocks·bits/8)]: each column's begin at a byte, and an
+// odd one out is followed by 8, as the quantizer leaves it.
+func (q *blocks) packedZeros() []uint8 {
+	if q.bits == 8 {
+		return q.zeros
+	}
+	per := q.perColumn()
+	var out []uint8
+	for c := range q.n {
+		row := append([]uint8{}, q.zeros[c*per:(c+1)*per]...)
+		if per%2 == 1 {
+			row = append(row, 8)
+		}
+		out = append(out, pack(row, q.bits)...)
+	}
+	return out
+}
+
+// bytes of codes, scales and zero points in a file.
+func (q *blocks) bytes() int64 {
+	n := len(q.codes)*q.bits/8 + 4*len(q.scales)
+	if q.zeros != nil {
+		n += len(q.packedZeros())
+	}
+	return int64(n)
+}
+
+// matMulNBits makes n, a MatMul, multiply by q. accuracy is the operator's accuracy_level: 0 takes
+// what the runtime does best in float32, 4 rounds activations to 8 bits, block by block.
+func (q *blocks) matMulNBits(g *graph.Graph, n *graph.Node, parts []*graph.Value, accuracy int64) {
+	n.Op, n.Domain = "MatMulNBits", graph.Microsoft
+	n.Inputs = append(n.Inputs[:1:1], parts...)
+	n.Attrs = []graph.Attr{
+		graph.IntAttr("K", int64(q.k)), graph.IntAttr("N", int64(q.n)),
+		graph.IntAttr("bits", int64(q.bits)), graph.IntAttr("block_size", int64(q.size)),
+	}
+	if accuracy > 0 {
+		n.Attrs = append(n.Attrs, graph.IntAttr("accuracy_level", accuracy))
+	}
+}

@@ -1,0 +1,150 @@
+package quantize
+
+import (
+	"context"
+	"fmt"
+
+	"graft/graph"
+	"graft/graph/pass"
+)
+
+// job is the rewriting of one graph. Each attempt works on a copy of its own, because MaxLoss asks
+// for several.
+type job struct {
+	Options
+	ctx      context.Context
+	scheme   Scheme
+	original *graph.Model // as it was given
+	source   *graph.Model // lowered, in float32 (or in the scheme's 16 bits)
+
+	calibration *calibration    // what was measured on source; shared by all attempts
+	excluded    map[string]bool // modules that stay in float32 for MaxLoss
+
+	// Of the present attempt:
+	model    *graph.Model
+	b        *graph.Builder
+	matrices []*matrix // those to quantize
+	layers   []Layer
+}
+
+func newJob(ctx context.Context, m *graph.Model, s Scheme, o Options) (*job, error) {
+	source, err := s.lower(m, o.Target)
+	if err != nil {
+		return nil, err
+	}
+	matrices(source.Graph) // splits Gemms, so that copies have none
+	if err := graph.Infer(source); err != nil {
+		return nil, err
+	}
+	return &job{Options: o, ctx: ctx, scheme: s, original: m, source: source, excluded: map[string]bool{}}, nil
+}
+
+// plan settles everything.
+func (j *job) plan() (*Plan, error) {
+	if err := j.calibrate(); err != nil {
+		return nil, err
+	}
+	if err := j.attempt(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Scheme: j.scheme.Name, Target: j.Target, Method: j.scheme.method(j.Options)}
+	if err := j.withinLoss(p); err != nil {
+		return nil, err
+	}
+	p.model, p.Layers = j.model, j.layers
+	p.Before, p.After = weightBytes(j.source), weightBytes(j.model)
+	if j.scheme.dtype != graph.Undefined { // lowering narrowed what was float32
+		p.Before = 0
+		for _, l := range p.Layers {
+			p.Before += l.Before
+		}
+	}
+	return p, nil
+}
+
+// attempt rewrites a copy of the source.
+func (j *job) attempt() error {
+	j.model, j.layers = j.source.Clone(), nil
+	g := j.model.Graph
+	j.b = graph.NewBuilder(g, nil)
+	j.matrices = nil
+	for _, m := range matrices(g) {
+		if m.matches(j.Exclude) || j.excluded[m.name] {
+			j.layers = append(j.layers, kept(m.name, "MatMul", m.weight))
+			continue
+		}
+		j.matrices = append(j.matrices, m)
+	}
+	if j.scheme.apply == nil {
+		j.halves()
+		return graph.Check(j.model)
+	}
+	if err := j.scheme.apply(j); err != nil {
+		return err
+	}
+	if err := j.tables(); err != nil {
+		return err
+	}
+	return j.finish()
+}
+
+// tables quantizes the tables of embeddings.
+func (j *job) tables() error {
+	for _, t := range tables(j.model.Graph) {
+		if t.matches(j.Exclude) || j.excluded[t.name] {
+			j.layers = append(j.layers, kept(t.name, "Gather", t.weight))
+			continue
+		}
+		e, err := t.quantize(j.b)
+		if err != nil {
+			return fmt.Errorf("table %q: %w", t.name, err)
+		}
+		j.layers = append(j.layers, Layer{
+			Name: t.name, Kind: "Gather", Shape: t.weight.Init.Shape, Form: "int8 per row",
+			Before: t.weight.Init.Size(), After: t.bytes(), Error: &e,
+		})
+	}
+	return nil
+}
+
+// finish makes the rewritten graph a valid one without what nothing reads any more.
+func (j *job) finish() error {
+	m := j.model
+	if err := j.b.Err(); err != nil {
+		return err
+	}
+	if err := m.Graph.Sort(); err != nil {
+		return err
+	}
+	if _, err := pass.Run(m, pass.Dead); err != nil {
+		return err
+	}
+	m.Graph.Walk(func(n *graph.Node) {
+		if n.Domain == graph.Microsoft {
+			m.SetOpset(graph.Microsoft, 1)
+		}
+	})
+	return graph.Check(m)
+}
+
+// done notes what became of a matrix.
+func (j *job) done(m *matrix, form string, after int64, e float64) {
+	j.layers = append(j.layers, Layer{
+		Name: m.name, Kind: "MatMul", Shape: m.weight.Init.Shape, Form: form,
+		Before: m.weight.Init.Size(), After: after, Error: &e,
+	})
+}
+
+// kept is the layer of a weight that stays as it is.
+func kept(name, kind string, w *graph.Value) Layer {
+	return Layer{Name: name, Kind: kind, Shape: w.Init.Shape, Form: w.Init.DType.String(), Before: w.Init.Size(), After: w.Init.Size()}
+}
+
+// weightBytes is the size of all weights of m.
+func weightBytes(m *graph.Model) int64 {
+	var n int64
+	for _, v := range m.Graph.Initializers {
+		n += max(v.Init.Size(), 0)
+	}
+	return n
+}

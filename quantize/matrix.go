@@ -1,0 +1,133 @@
+package quantize
+
+import (
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"graft/graph"
+)
+
+// matrix is a weight of products: y = x·W.
+type matrix struct {
+	name   string        // of the module that it belongs to
+	weight *graph.Value  // float32 [K, N]
+	k, n   int           // features that go in and come out
+	nodes  []*graph.Node // the MatMuls that read it, as input 1
+}
+
+// matrices finds the weights of products, in the graph's order. A Gemm becomes a MatMul and an Add
+// first, so that all are alike.
+func matrices(g *graph.Graph) []*matrix {
+	splitGemms(g)
+	uses := g.Uses()
+	found := map[*graph.Value]*matrix{}
+	var list []*matrix
+	for _, n := range g.Nodes {
+		w := n.Input(1)
+		if !n.Is("MatMul") || n.Input(0).Const() != nil || w.Init == nil || len(w.Init.Shape) != 2 || w.Init.DType != graph.Float || g.Input(w.Name) != nil {
+			continue
+		}
+		if found[w] == nil {
+			if slices.ContainsFunc(uses[w], func(u graph.Use) bool { return u.Index != 1 || !u.Node.Is("MatMul") }) || g.IsOutput(w) {
+				continue // a table of embeddings too, or a constant of something else
+			}
+			found[w] = &matrix{name: moduleName(n, w), weight: w, k: int(w.Init.Shape[0]), n: int(w.Init.Shape[1])}
+			list = append(list, found[w])
+		}
+		found[w].nodes = append(found[w].nodes, n)
+	}
+	return list
+}
+
+// values are the weights, row-major [K, N].
+func (m *matrix) values() ([]float32, error) { return m.weight.Init.Float32s() }
+
+// matches reports whether any of the names that m goes by does.
+func (m *matrix) matches(re *regexp.Regexp) bool {
+	return matches(re, m.name, m.weight.Name) || slices.ContainsFunc(m.nodes, func(n *graph.Node) bool { return matches(re, n.Name) })
+}
+
+func matches(re *regexp.Regexp, names ...string) bool {
+	return re != nil && slices.ContainsFunc(names, re.MatchString)
+}
+
+// moduleName is the name of n's module in the checkpoint. Exporters fold transposes and then name
+// weights onnx::MatMul_512; the node's name keeps the module's path, as in
+// /encoder/layer.0/output/dense/MatMul.
+func moduleName(n *graph.Node, weight *graph.Value) string {
+	for _, ending := range []string{".weight", ".weight.T"} {
+		if name, ok := strings.CutSuffix(weight.Name, ending); ok {
+			return name
+		}
+	}
+	path := strings.Split(strings.Trim(n.Name, "/"), "/")
+	if len(path) < 2 {
+		return weight.Name
+	}
+	return strings.Join(path[:len(path)-1], ".")
+}
+
+// splitGemms writes x·W + b with a constant matrix as MatMul and Add.
+func splitGemms(g *graph.Graph) {
+	transposed := map[*graph.Value]*graph.Value{}
+	var nodes []*graph.Node
+	for _, n := range g.Nodes {
+		nodes = append(nodes, n)
+		w := n.Input(1)
+		plain := n.Is("Gemm") && n.Float("alpha", 1) == 1 && n.Float("beta", 1) == 1 && n.Int("transA", 0) == 0
+		if !plain || w.Init == nil || w.Init.DType != graph.Float || len(w.Init.Shape) != 2 || g.Input(w.Name) != nil {
+			continue
+		}
+		if n.Int("transB", 0) == 1 {
+			if transposed[w] == nil {
+				transposed[w] = g.AddInitializer(transpose(w.Init))
+			}
+			w = transposed[w]
+		}
+		y, bias := n.Outputs[0], n.Input(2)
+		n.Op, n.Attrs, n.Inputs = "MatMul", nil, []*graph.Value{n.Inputs[0], w}
+		if bias == nil {
+			continue
+		}
+		product := graph.NewValue(y.Name+"/product", y.Type)
+		n.SetOutput(0, product)
+		add := graph.NewNode("Add", []*graph.Value{product, bias}, []*graph.Value{y})
+		add.Name = n.Name + "/Add"
+		nodes = append(nodes, add)
+	}
+	g.Nodes = nodes
+}
+
+// transpose is the transpose of a float32 matrix, called "<name>.T", computed when it is read.
+func transpose(t *graph.Tensor) *graph.Tensor {
+	return derived(t.Name+".T", graph.Float, []int64{t.Shape[1], t.Shape[0]}, func() ([]byte, error) {
+		w, err := t.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		rows, cols := int(t.Shape[0]), int(t.Shape[1])
+		out := make([]float32, len(w))
+		for r := range rows {
+			for c := range cols {
+				out[c*rows+r] = w[r*cols+c]
+			}
+		}
+		return graph.NewTensor("", out, int64(len(out))).Bytes()
+	})
+}
+
+// derived is a tensor whose bytes are computed when they are read, so that a large model is never
+// in memory whole.
+func derived(name string, d graph.DType, shape []int64, bytes func() ([]byte, error)) *graph.Tensor {
+	t := &graph.Tensor{Name: name, DType: d, Shape: shape}
+	t.Data = graph.Derived{Length: t.Size(), Write: func(w io.Writer) error {
+		b, err := bytes()
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	}}
+	return t
+}

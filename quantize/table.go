@@ -1,0 +1,116 @@
+package quantize
+
+import (
+	"math"
+	"regexp"
+
+	"graft/graph"
+)
+
+// table is a table of embeddings: a float32 matrix [rows, width] of which Gather takes rows.
+type table struct {
+	name   string
+	weight *graph.Value
+	nodes  []*graph.Node // the Gathers that read it, as input 0
+}
+
+// Tables smaller than these stay: token types, biases of relative positions.
+const (
+	leastRows  = 64
+	leastWidth = 16
+)
+
+// tables finds the tables that nothing but Gathers of rows read, in the graph's order.
+func tables(g *graph.Graph) []*table {
+	uses := g.Uses()
+	var list []*table
+	for _, v := range g.Initializers {
+		t := v.Init
+		if t.DType != graph.Float || len(t.Shape) != 2 || t.Shape[0] < leastRows || t.Shape[1] < leastWidth || g.Input(v.Name) != nil || g.IsOutput(v) {
+			continue
+		}
+		found := &table{weight: v}
+		for _, u := range uses[v] {
+			if u.Index == 0 && u.Node.Is("Gather") && u.Node.Int("axis", 0) == 0 {
+				found.nodes = append(found.nodes, u.Node)
+			}
+		}
+		if len(found.nodes) == 0 || len(found.nodes) < len(uses[v]) {
+			continue
+		}
+		found.name = moduleName(found.nodes[0], v)
+		list = append(list, found)
+	}
+	return list
+}
+
+func (t *table) matches(re *regexp.Regexp) bool {
+	if matches(re, t.name, t.weight.Name) {
+		return true
+	}
+	for _, n := range t.nodes {
+		if matches(re, n.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// bytes of codes and scales in a file.
+func (t *table) bytes() int64 {
+	rows, width := t.weight.Init.Shape[0], t.weight.Init.Shape[1]
+	return rows*width + 4*rows
+}
+
+// quantize stores each row in int8 with a scale of its own, and has the rows that are looked up
+// multiplied by theirs: Cast(Gather(codes, i))·Gather(scales, i), operators that every runtime has.
+// It returns the relative error of the table.
+func (t *table) quantize(b *graph.Builder) (float64, error) {
+	g := b.Graph()
+	w, err := t.weight.Init.Float32s()
+	if err != nil {
+		return 0, err
+	}
+	shape := t.weight.Init.Shape
+	codes, scales := roundRows(w, int(shape[0]), int(shape[1]))
+	restored := make([]float32, len(w))
+	for i, q := range codes {
+		restored[i] = float32(q) * scales[i/int(shape[1])]
+	}
+	name := t.weight.Name
+	quantized := g.AddInitializer(graph.NewTensor(name+"_quantized", codes, shape...))
+	scale := g.AddInitializer(graph.NewTensor(name+"_scale", scales, shape[0], 1))
+	for _, n := range t.nodes {
+		s := b.Scope("%s", n.Name)
+		row := n.Outputs[0]
+		indices := n.Inputs[1]
+		product := s.Mul(
+			s.Cast(s.Op("Gather", []*graph.Value{quantized, indices}, graph.IntAttr("axis", 0)), graph.Float),
+			s.Op("Gather", []*graph.Value{scale, indices}, graph.IntAttr("axis", 0)))
+		product.Def().SetOutput(0, row)
+	}
+	gathers := map[*graph.Node]bool{}
+	for _, n := range t.nodes {
+		gathers[n] = true
+	}
+	g.Remove(func(n *graph.Node) bool { return gathers[n] })
+	return relativeError(w, restored), nil
+}
+
+// roundRows is a matrix in int8, symmetric, with a scale for each row; a row of zeros has the scale 1.
+func roundRows(w []float32, rows, width int) (codes []int8, scales []float32) {
+	codes, scales = make([]int8, len(w)), make([]float32, rows)
+	for r := range rows {
+		row := w[r*width : (r+1)*width]
+		for _, x := range row {
+			scales[r] = max(scales[r], float32(math.Abs(float64(x))))
+		}
+		if scales[r] /= mostCode; scales[r] == 0 {
+			scales[r] = 1
+		}
+		for i, x := range row {
+			codes[r*width+i] = int8(math.RoundToEven(float64(x / scales[r])))
+		}
+	}
+	return codes, scales
+}
