@@ -28,6 +28,7 @@ var allowedImports = map[string][]string{
 	"train/torch/internal/shim": {},
 	"train/loss":                {"train/torch"},
 	"train/dataset":             {},
+	"quantize":                  {"graph", "graph/pass"},
 	"runtime":                   {"graph", "graph/onnx", "graph/pass", "runtime/ort", "runtime/tokenizer"},
 	"runtime/ort":               {},
 	"runtime/tokenizer":         {},

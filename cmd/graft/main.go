@@ -22,6 +22,7 @@ func commands() []*cli.Command {
 		trainCommand(),
 		exportCommand(),
 		pruneCommand(),
+		quantizeCommand(),
 		evalCommand(),
 		embedCommand(),
 		inspectCommand(),
