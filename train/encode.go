@@ -60,6 +60,7 @@ func (t text) length() int { return max(1, len(t.ids), t.pad) }
 type subBatch struct {
 	texts  []int
 	length int
+	worker int // which runs it
 }
 
 // forward encodes a sub-batch, padded on the right. Its vectors, float32 [texts, width], belong to s.
@@ -141,16 +142,26 @@ func startCost(d torch.Device) int {
 	return 160
 }
 
-// split cuts texts, sorted by length, into the sub-batches that cost least: each its padded tokens and its start.
-// The longest run first, so that memory is taken once.
+// split cuts texts into the sub-batches that cost least.
 func split(texts []text, limit limits) []subBatch {
-	order := make([]int, len(texts))
+	return cut(texts, longestFirst(texts, 0, len(texts)), limit)
+}
+
+// longestFirst are the numbers of the texts from first to end, by length.
+func longestFirst(texts []text, first, end int) []int {
+	order := make([]int, end-first)
 	for i := range order {
-		order[i] = i
+		order[i] = first + i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(texts[b].length(), texts[a].length()) })
-	// cost[i] is that of the first i texts in order, whose last sub-batch begins at cut[i].
-	cost, cut := make([]int, len(order)+1), make([]int, len(order)+1)
+	return order
+}
+
+// cut cuts the texts of order, the longest first, into the sub-batches that cost least: each its padded tokens and its
+// start. The longest run first, so that memory is taken once.
+func cut(texts []text, order []int, limit limits) []subBatch {
+	// cost[i] is that of the first i texts in order, whose last sub-batch begins at cuts[i].
+	cost, cuts := make([]int, len(order)+1), make([]int, len(order)+1)
 	for i := 1; i <= len(order); i++ {
 		for from := i - 1; from >= 0; from-- {
 			n, length := i-from, texts[order[from]].length()
@@ -158,13 +169,13 @@ func split(texts []text, limit limits) []subBatch {
 				break
 			}
 			if c := cost[from] + n*length + limit.start; n == 1 || c <= cost[i] {
-				cost[i], cut[i] = c, from
+				cost[i], cuts[i] = c, from
 			}
 		}
 	}
 	var out []subBatch
-	for i := len(order); i > 0; i = cut[i] {
-		out = append(out, subBatch{order[cut[i]:i], texts[order[cut[i]]].length()})
+	for i := len(order); i > 0; i = cuts[i] {
+		out = append(out, subBatch{texts: order[cuts[i]:i], length: texts[order[cuts[i]]].length()})
 	}
 	slices.Reverse(out)
 	return out

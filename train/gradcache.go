@@ -16,25 +16,47 @@ type chunk struct {
 	rng     torch.RNG     // as it was before the chunk ran
 }
 
-// encodeAll runs the sub-batches. Each begins with the random numbers where the one before ended.
+// encodeAll runs the sub-batches. Each has random numbers of its own.
 //
 // With gradCache (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup") the graph of
-// the last one alone is kept: backward runs the others once more, from the same random numbers, so that their dropout
-// masks are the same. A batch then needs the memory of its largest sub-batch, and its gradient is what it would be without.
+// the last one alone is kept, of each worker: backward runs the others once more, from the same random numbers, so that
+// their dropout masks are the same. A batch then needs the memory of its largest sub-batches, and its gradient is what it
+// would be without.
 func (t *step) encodeAll(s *torch.Scope, texts []text, batches []subBatch) []chunk {
 	chunks := make([]chunk, len(batches))
 	for i, b := range batches {
-		c := &chunks[i]
-		c.subBatch, c.again, c.rng = b, t.gradCache && i+1 < len(batches), t.rng
-		run := func() { c.vectors = t.forward(s, texts, b, torch.RunOptions{Training: true, RNG: &t.rng}) }
-		if c.again {
-			s.NoGrad(run)
-		} else {
-			run()
+		last := i+1 == len(batches) || batches[i+1].worker != b.worker
+		chunks[i] = chunk{subBatch: b, again: t.gradCache && !last, rng: t.rng}
+		t.rng.Offset += drawsPerRun
+	}
+	err := t.workers.each(&t.encoder, func(worker int, e *encoder, s *torch.Scope) {
+		for i := range chunks {
+			c := &chunks[i]
+			if c.worker != worker || s.Err() != nil {
+				continue
+			}
+			rng := c.rng
+			run := func() {
+				c.vectors = s.Keep(e.forward(s, texts, c.subBatch, torch.RunOptions{Training: true, RNG: &rng}))
+			}
+			if c.again {
+				s.NoGrad(run)
+			} else {
+				run()
+			}
 		}
+	})
+	for _, c := range chunks {
+		s.Own(c.vectors)
+	}
+	if err != nil {
+		s.Fail(err)
 	}
 	return chunks
 }
+
+// drawsPerRun is more than the dropouts of any model.
+const drawsPerRun = 1 << 20
 
 // joinChunks is the vectors of n texts in their order, [n, width], cut off from the graph, collecting a gradient.
 func joinChunks(s *torch.Scope, chunks []chunk, n int) *torch.Tensor {
@@ -60,22 +82,35 @@ func joinChunks(s *torch.Scope, chunks []chunk, n int) *torch.Tensor {
 	return joined
 }
 
-// backward takes the gradient of the texts' vectors, [texts, width], back into the parameters, the last chunk first.
+// backward takes the gradient of the texts' vectors, [texts, width], back into the parameters, each worker's last chunk
+// first.
 func (t *step) backward(s *torch.Scope, texts []text, chunks []chunk, grad *torch.Tensor) {
-	for _, c := range slices.Backward(chunks) {
-		if s.Err() != nil {
-			return
+	if s.Err() != nil {
+		return
+	}
+	err := t.workers.each(&t.encoder, func(worker int, e *encoder, own *torch.Scope) {
+		for _, c := range slices.Backward(chunks) {
+			if c.worker != worker || own.Err() != nil {
+				continue
+			}
+			vectors := c.vectors
+			if c.again {
+				vectors = e.forward(own, texts, c.subBatch, torch.RunOptions{Training: true, RNG: &c.rng})
+			}
+			rows := make([]int64, len(c.texts))
+			for i, text := range c.texts {
+				rows[i] = int64(text)
+			}
+			g := own.IndexSelect(grad, 0, own.ToDevice(own.Int64s(rows, int64(len(rows))), e.device))
+			own.BackwardWith(vectors, g)
+			own.Release(g)
+			vectors.Free()
 		}
-		vectors := c.vectors
-		if c.again {
-			vectors = t.forward(s, texts, c.subBatch, torch.RunOptions{Training: true, RNG: &c.rng})
-		}
-		rows := make([]int64, len(c.texts))
-		for i, text := range c.texts {
-			rows[i] = int64(text)
-		}
-		own := s.IndexSelect(grad, 0, s.ToDevice(s.Int64s(rows, int64(len(rows))), t.device))
-		s.BackwardWith(vectors, own)
-		s.Release(vectors, own)
+	})
+	if err == nil {
+		err = t.workers.collect(&t.encoder)
+	}
+	if err != nil {
+		s.Fail(err)
 	}
 }

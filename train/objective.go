@@ -38,14 +38,16 @@ func newObjective(o Options, width int, warn func(string)) (*loss.Loss, error) {
 // newStep makes the arithmetic of a run's steps. pad is the tokenizer's padding id; autocast is the type that the encoder
 // computes in, 0 for float32; gatherer joins the batches of several processes, nil for one.
 func newStep(p *torch.Program, l *loss.Loss, o Options, device torch.Device, autocast torch.DType, pad int32, gatherer loss.Gatherer) (*step, error) {
+	count := workersOn(device)
 	t := &step{
+		workers:   workers{count: count},
 		encoder:   encoder{program: p, device: device, autocast: autocast, pad: pad},
 		loss:      l,
 		gradCache: o.GradCacheChunk > 0,
 		rng:       torch.RNG{Seed: uint64(o.Seed)},
 		steps:     o.GradientAccumulationSteps,
 		mask:      o.MaskFalseNegatives && !o.Parity,
-		batching:  batching{apart: o.Parity || !o.EncodeOnce, limits: limits{start: startCost(device)}},
+		batching:  batching{parts: count, apart: o.Parity || !o.EncodeOnce, limits: limits{start: startCost(device)}},
 	}
 	if o.NegativesCrossDevice {
 		t.gatherer, t.replicated = gatherer, o.Parity

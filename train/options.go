@@ -45,7 +45,7 @@ type Options struct {
 	GradientAccumulationSteps int  // batches per step of the optimizer; does not add negatives
 	GradCacheChunk            int  // queries per chunk of GradCache; 0: off
 	EncodeOnce                bool // equal texts of a batch run once, and share one dropout
-	BatchTokens               int  // padded tokens of a sub-batch in which a batch's texts run, sorted by length; 0: all at once
+	BatchTokens               int  // padded tokens that run at a time, of a batch's texts sorted by length; 0: all at once
 
 	// Objective.
 	Objective             string // all-passages, in-batch or own-group; "": what UseInbatchNeg says

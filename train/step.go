@@ -18,8 +18,9 @@ import (
 // it back into the parameters. Between the stages nothing of the encoder is needed but what a sub-batch keeps for its way
 // back, or, with gradCache, nothing at all (gradcache.go).
 type step struct {
-	encoder
+	encoder // of the calling thread
 	batching
+	workers   workers
 	loss      *loss.Loss
 	gradCache bool
 	rng       torch.RNG // of dropout; moves on with every batch
@@ -49,6 +50,9 @@ func (t *step) accumulate(b dataset.Batch, scale float64) (stats, error) {
 	}
 	texts, err := t.collect(b, t.loss.Passages(len(b.Groups[0].Passages)))
 	if err != nil {
+		return stats{}, fmt.Errorf("train step: %w", err)
+	}
+	if err := t.workers.start(&t.encoder); err != nil {
 		return stats{}, fmt.Errorf("train step: %w", err)
 	}
 	chunks := t.encodeAll(s, texts.texts, t.split(texts))

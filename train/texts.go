@@ -5,6 +5,7 @@ package train
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"graft/train/dataset"
 )
@@ -21,6 +22,7 @@ type batchTexts struct {
 // batching says how a batch's texts come into sub-batches.
 type batching struct {
 	limits
+	parts                int  // workers that run sub-batches at the same time; the limits are for all together
 	queryPad, passagePad int  // tokens that queries and passages are padded to; 0: to the longest of the sub-batch
 	apart                bool // equal texts are encoded as often as they occur, so that each draws its own dropout
 }
@@ -63,22 +65,41 @@ func textKey(ids []int32, pad int) string {
 	return string(key)
 }
 
-// split cuts the texts into sub-batches. Without limits the queries run in one and the passages in another, in the order
-// of the batch, as other trainers do it.
+// split cuts the texts into sub-batches. Without limits the queries run in one and the passages in another, as other
+// trainers do it. Each worker gets as many texts of each length.
 func (o batching) split(t *batchTexts) []subBatch {
-	if o.tokens > 0 || o.texts > 0 {
-		return split(t.texts, o.limits)
+	ranges := [][2]int{{0, t.first}, {t.first, len(t.texts)}}
+	each := limits{tokens: ceilDiv(o.tokens, o.parts), texts: ceilDiv(o.limits.texts, o.parts), start: o.start}
+	if o.tokens > 0 || o.limits.texts > 0 {
+		ranges = [][2]int{{0, len(t.texts)}}
+	} else {
+		each.start = wholeBatch
 	}
-	var out []subBatch
-	for _, r := range [][2]int{{0, t.first}, {t.first, len(t.texts)}} {
-		var b subBatch
-		for n := r[0]; n < r[1]; n++ {
-			b.texts = append(b.texts, n)
-			b.length = max(b.length, t.texts[n].length())
-		}
-		if len(b.texts) > 0 {
-			out = append(out, b)
+	hands := make([][]subBatch, o.parts)
+	for _, r := range ranges {
+		for worker, which := range deal(t.texts, r[0], r[1], o.parts) {
+			for _, b := range cut(t.texts, which, each) {
+				b.worker = worker
+				hands[worker] = append(hands[worker], b)
+			}
 		}
 	}
-	return out
+	return slices.Concat(hands...)
+}
+
+// wholeBatch is a start of a sub-batch that costs more than any padding.
+const wholeBatch = 1 << 40
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// deal sorts the texts from first to end by length and hands them out to workers, back and forth, so that all get as
+// much.
+func deal(texts []text, first, end, workers int) [][]int {
+	hands := make([][]int, workers)
+	for i, n := range longestFirst(texts, first, end) {
+		at := i % (2 * workers)
+		at = min(at, 2*workers-1-at)
+		hands[at] = append(hands[at], n)
+	}
+	return hands
 }

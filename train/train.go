@@ -90,6 +90,9 @@ func (r *run) Close() {
 	if r.adam != nil {
 		r.adam.Close()
 	}
+	if r.arithmetic != nil {
+		r.arithmetic.workers.close()
+	}
 	if r.program != nil {
 		r.program.Close()
 	}

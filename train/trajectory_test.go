@@ -51,6 +51,7 @@ func newTrainer(t testing.TB, m *graph.Model, o Options, gatherer loss.Gatherer)
 	if x.step, err = newStep(p, l, o, torch.Device{}, autocast, 0, gatherer); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(x.step.workers.close)
 	if x.params, err = chooseParameters(p, o); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package torch
 
 import (
 	"fmt"
+	"slices"
 
 	"graft/graph"
 )
@@ -88,6 +89,54 @@ func (p *Program) Weights() ([]*graph.Tensor, error) {
 		list = append(list, graph.NewTensor(w.Name, data, w.Tensor.Shape()...))
 	}
 	return list, nil
+}
+
+// Share is a second program over the same weights for another thread to run at the same time. Its parameters are p's own
+// memory, with gradients apart, see AddGrads. Close it before p.
+func (p *Program) Share() (*Program, error) {
+	defer Lock()()
+	s := NewScope()
+	defer s.Close()
+	q := *p
+	q.start, q.params = slices.Clone(p.start), slices.Clone(p.params)
+	same := make(map[*Tensor]*Tensor)
+	for i, v := range p.start {
+		if v.t == nil {
+			continue
+		}
+		q.start[i].t = s.Detach(v.t)
+		same[v.t] = q.start[i].t
+	}
+	for i, w := range p.params {
+		q.params[i].Tensor = same[w.Tensor]
+	}
+	if s.Err() != nil {
+		return nil, fmt.Errorf("share program: %w", s.Err())
+	}
+	for _, w := range q.params {
+		if err := w.Tensor.SetRequiresGrad(w.Trainable); err != nil {
+			return nil, fmt.Errorf("share weight %q: %w", w.Name, err)
+		}
+	}
+	for _, t := range same {
+		s.Keep(t)
+	}
+	return &q, nil
+}
+
+// AddGrads adds the gradients of q, which p shared, to p's own, and drops them.
+func (p *Program) AddGrads(q *Program) error {
+	defer Lock()()
+	s := NewScope()
+	defer s.Close()
+	for i, w := range q.params {
+		if g := s.Own(w.Tensor.Grad()); g != nil {
+			w.Tensor.ZeroGrad()
+			s.BackwardWith(p.params[i].Tensor, g)
+			s.Release(g)
+		}
+	}
+	return s.Err()
 }
 
 // Close frees the parameters and constants.
