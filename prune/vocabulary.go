@@ -10,9 +10,9 @@ import (
 
 // Vocabulary is what stays of a model's tokens, and the tokenizer that knows no others.
 type Vocabulary struct {
-	Keep      []int  // the former ids of the tokens that stay, by their present ids; ascending
-	Tokenizer []byte // tokenizer.json
-	Tokens    []string
+	Keep      []int    `json:"keep"` // the former ids of the tokens that stay, by their present ids; ascending
+	Tokens    []string `json:"-"`    // the tokens, by their present ids
+	Tokenizer []byte   `json:"-"`    // tokenizer.json
 }
 
 // NewVocabulary keeps of a tokenizer.json the tokens whose ids are used, and those without which texts

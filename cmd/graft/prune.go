@@ -21,6 +21,8 @@ type pruneOptions struct {
 	save                        convert.SaveOptions
 	layers                      prune.Options
 	width                       prune.WidthOptions
+	vocabulary                  string
+	dim                         int
 	model, out                  string
 	normalize                   *bool
 	queryPrompt, documentPrompt *string
@@ -40,6 +42,8 @@ func pruneCommand() *cli.Command {
 			&cli.StringFlag{Name: "criterion", Value: prune.Criteria()[0].Name, Destination: &o.layers.Criterion, Usage: "what layers are scored by: " + criterionNames()},
 			&cli.Float64Flag{Name: "heads", Destination: &o.width.Heads, Usage: "remove `N` attention heads of each layer, or below 1 a share of them"},
 			&cli.Float64Flag{Name: "ffn", Destination: &o.width.Neurons, Usage: "remove `N` neurons of each feed-forward network, or below 1 a share of them"},
+			&cli.StringFlag{Name: "vocab", Destination: &o.vocabulary, Usage: "keep the tokens that the texts in `FILE` have, and single characters; the tokenizer is written anew"},
+			&cli.IntFlag{Name: "dim", Destination: &o.dim, Usage: "cut vectors to their first `N` features, as Matryoshka models allow"},
 			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "measure and print the plan, write nothing"},
 		}, o.measure.flags()...), o.modelFlags()...),
 		Action: func(c *cli.Context) error {
@@ -92,8 +96,10 @@ func (o *pruneOptions) check() error {
 		return usagef("prune takes --layers or --keep, not both")
 	case o.width.Heads < 0 || o.width.Neurons < 0:
 		return usagef("prune: --heads %g --ffn %g: how much goes cannot be less than nothing", o.width.Heads, o.width.Neurons)
-	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.narrows() && !o.planOnly:
-		return withHint(usagef("prune is not told what to remove"), "add --layers N, --keep 0,1,…, --heads N or --ffn N; --plan-only shows what each layer scores")
+	case o.vocabulary != "" && o.save.Variant != "":
+		return usagef("prune: a variant shares the directory's tokenizer: --vocab makes a directory, with -o DIR")
+	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.more() && !o.planOnly:
+		return withHint(usagef("prune is not told what to remove"), "add --layers N, --keep 0,1,…, --heads N, --ffn N, --vocab FILE or --dim N; --plan-only shows what each layer scores")
 	case o.out == "" && !o.planOnly:
 		return withHint(usagef("prune needs an output directory"), "add -o DIR, or --plan-only")
 	}
@@ -106,6 +112,9 @@ func (o *pruneOptions) check() error {
 // narrows reports whether layers are to become narrower.
 func (o *pruneOptions) narrows() bool { return o.width.Heads > 0 || o.width.Neurons > 0 }
 
+// more reports whether something beside layers is to go.
+func (o *pruneOptions) more() bool { return o.narrows() || o.vocabulary != "" || o.dim != 0 }
+
 func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) error {
 	m, err := o.read()
 	if err != nil {
@@ -116,7 +125,11 @@ func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) 
 	if err != nil {
 		return fmt.Errorf("prune %q: %w", o.model, err)
 	}
-	r := &pruneReport{Plan: plan, Width: width, Kept: plan.Kept(), Removed: plan.Removed(), Weights: weights(m.Graph)}
+	vocabulary, err := o.tokens(ctx, m)
+	if err != nil {
+		return fmt.Errorf("prune %q: %w", o.model, err)
+	}
+	r := &pruneReport{Plan: plan, Width: width, Vocabulary: vocabulary, Dim: o.dim, Kept: plan.Kept(), Removed: plan.Removed(), Weights: weights(m.Graph)}
 	if !o.json {
 		r.printPlan(stdout)
 	}
@@ -137,7 +150,7 @@ func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) 
 
 // plan measures what is to go: layers first, then heads and neurons of those that are left.
 func (o *pruneOptions) plan(ctx context.Context, m *convert.Model, stderr io.Writer) (*prune.Plan, *prune.Width, error) {
-	scored := o.layers.Keep == nil && (o.layers.Layers > 0 || !o.narrows())
+	scored := o.layers.Keep == nil && (o.layers.Layers > 0 || !o.more())
 	if scored || o.narrows() {
 		activations, err := o.measure.recorder(ctx, m)
 		if err != nil {
@@ -174,6 +187,9 @@ func (o *pruneOptions) read() (*convert.Model, error) {
 	}
 	if err == nil {
 		_, err = m.Raise()
+	}
+	if err == nil && o.dim != 0 {
+		err = m.Truncate(o.dim)
 	}
 	if err != nil {
 		m.Close()

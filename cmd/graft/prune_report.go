@@ -13,14 +13,16 @@ import (
 // pruneReport is what prune prints.
 type pruneReport struct {
 	*prune.Plan
-	Width    *prune.Width `json:"width,omitempty"`
-	Kept     []int        `json:"kept"`
-	Removed  []int        `json:"removed"`
-	Weights  int64        `json:"weights_before"`    // numbers in the graph's weights
-	Left     int64        `json:"weights,omitempty"` // the same afterwards
-	Output   string       `json:"output,omitempty"`
-	File     string       `json:"file,omitempty"`
-	Warnings []string     `json:"warnings,omitempty"`
+	Width      *prune.Width      `json:"width,omitempty"`
+	Vocabulary *prune.Vocabulary `json:"vocabulary,omitempty"`
+	Dim        int               `json:"dim,omitempty"`
+	Kept       []int             `json:"kept"`
+	Removed    []int             `json:"removed"`
+	Weights    int64             `json:"weights_before"`    // numbers in the graph's weights
+	Left       int64             `json:"weights,omitempty"` // the same afterwards
+	Output     string            `json:"output,omitempty"`
+	File       string            `json:"file,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
 }
 
 // rewrite carries the plan out in the graph, and tells what config and checkpoint have to follow.
@@ -32,9 +34,15 @@ func (r *pruneReport) rewrite(g *graph.Model) (convert.Surgery, error) {
 	s := convert.Surgery{Layers: c.Kept, Names: c.Names}
 	if w := r.Width; w != nil {
 		s.QueryHeads, s.KeyHeads, s.HeadSize, s.Intermediate = w.QueryHeads, w.KeyHeads, w.HeadSize, w.Intermediate
-		err = w.Apply(g)
+		if err := w.Apply(g); err != nil {
+			return s, err
+		}
 	}
-	return s, err
+	if v := r.Vocabulary; v != nil {
+		s.Vocabulary = &convert.Vocabulary{Keep: v.Keep, Tokens: v.Tokens, Tokenizer: v.Tokenizer}
+		return s, v.Apply(g)
+	}
+	return s, nil
 }
 
 // step is the entry in the model's history.
@@ -44,6 +52,12 @@ func (r *pruneReport) step() convert.Step {
 		Changes: map[string]any{"layers": r.Layers, "weights_before": r.Weights, "weights": r.Left}}
 	if r.Width != nil {
 		s.Options["query_heads"], s.Options["intermediate"] = r.Width.QueryHeads, r.Width.Intermediate
+	}
+	if r.Vocabulary != nil {
+		s.Options["vocabulary"] = len(r.Vocabulary.Keep)
+	}
+	if r.Dim > 0 {
+		s.Options["dim"] = r.Dim
 	}
 	return s
 }
@@ -75,6 +89,9 @@ func (r *pruneReport) printPlan(w io.Writer) {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Index, l.Name, value, fate)
 	}
 	t.Flush()
+	if r.Vocabulary != nil {
+		fmt.Fprintf(w, "%d tokens kept\n", len(r.Vocabulary.Keep))
+	}
 	if r.Width == nil {
 		return
 	}

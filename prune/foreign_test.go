@@ -1,0 +1,63 @@
+package prune_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"graft/convert"
+	"graft/graph/pass"
+	"graft/prune"
+)
+
+// A file prunes to what the checkpoint prunes to: blocks are found in decomposed
+// operators, and of pre-norm models in fused ones.
+func TestForeignForms(t *testing.T) {
+	needORT(t)
+	for _, name := range []string{"bert", "distilbert", "modernbert", "llama", "qwen3", "nomic-bert"} {
+		forms := []pass.LowerOptions{{Opset: 13}, {Opset: 17}}
+		if name == "modernbert" || name == "llama" || name == "qwen3" {
+			forms = append(forms, pass.LowerOptions{Target: pass.CUDA})
+		}
+		for _, form := range forms {
+			t.Run(name+"/"+string(form.Target), func(t *testing.T) {
+				dir := filepath.Join("..", "testdata", "models", name)
+				m := openModel(t, dir, convert.OpenOptions{})
+				file := filepath.Join(t.TempDir(), "file")
+				if _, err := convert.Save(context.Background(), file, m, convert.SaveOptions{LowerOptions: form}); err != nil {
+					t.Fatal(err)
+				}
+				foreign := openModel(t, filepath.Join(file, "onnx", "model.onnx"), convert.OpenOptions{})
+				if _, err := foreign.Raise(); err != nil {
+					t.Fatal(err)
+				}
+				kept := []int{0}
+				surgery(t, m, kept)
+				surgery(t, foreign, kept)
+				want := outputs(t, m.Graph, probeIDs, probeMask, probeShape)
+				for output, got := range outputs(t, foreign.Graph, probeIDs, probeMask, probeShape) {
+					near(t, output, got, want[output])
+				}
+				width := prune.WidthOptions{Neurons: 8, Activations: recorder()}
+				p, err := prune.NewWidth(context.Background(), foreign.Graph, width)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q, err := prune.NewWidth(context.Background(), m.Graph, width)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Apply(foreign.Graph); err != nil {
+					t.Fatal(err)
+				}
+				if err := q.Apply(m.Graph); err != nil {
+					t.Fatal(err)
+				}
+				want = outputs(t, m.Graph, probeIDs, probeMask, probeShape)
+				for output, got := range outputs(t, foreign.Graph, probeIDs, probeMask, probeShape) {
+					near(t, output, got, want[output])
+				}
+			})
+		}
+	}
+}
