@@ -29,8 +29,8 @@ func applyWeight8(j *job) error {
 	return nil
 }
 
-// applyWeight4 stores weights in 4 bits, in blocks. Zero points halve the error that is left on the
-// CPU; CUDA's fused kernels and TensorRT take scales alone.
+// applyWeight4 stores weights in 4 bits, in blocks. On the CPU they have zero points, which
+// put every code to use; CUDA's fused kernels and TensorRT take scales alone.
 func applyWeight4(j *job) error {
 	for _, m := range j.matrices {
 		w, err := m.values()
