@@ -198,8 +198,12 @@ func (c *call) fusedAttention(h heads) *Tensor {
 		mask, causal = c.addHidden(mask, c.causalMask(h), h.q), false
 	}
 	defer c.Release(mask)
-	if h.dropout > 0 {
-		return c.AttentionDropout(h.q, h.k, h.v, mask, causal, h.scale, h.dropout, c.run.rng())
+	if c.run.options.Training { // without dropout too: bfloat16 trains faster so
+		rng := new(RNG)
+		if h.dropout > 0 {
+			rng = c.run.rng()
+		}
+		return c.AttentionDropout(h.q, h.k, h.v, mask, causal, h.scale, h.dropout, rng)
 	}
 	return c.ScaledDotProductAttention(h.q, h.k, h.v, mask, causal, h.scale)
 }
