@@ -23,7 +23,6 @@ import (
 type trainer struct {
 	*step
 	params *parameters
-	adam   *torch.AdamW
 }
 
 func newTrainer(t testing.TB, m *graph.Model, o Options, gatherer loss.Gatherer) *trainer {

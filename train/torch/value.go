@@ -40,12 +40,6 @@ func torchType(d graph.DType) (DType, error) {
 	return t, nil
 }
 
-// graphTypes are the types of torchTypes as values that come back from the device have them.
-var graphTypes = map[DType]graph.DType{
-	Float32: graph.Float, Float64: graph.Double, Bool: graph.Bool,
-	Uint8: graph.Uint8, Int8: graph.Int8, Int16: graph.Int16, Int32: graph.Int32, Int64: graph.Int64,
-}
-
 // upload copies a constant to the device.
 func (s *Scope) upload(t *graph.Tensor, dev Device) *Tensor {
 	out := s.from(func() (*Tensor, error) {
