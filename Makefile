@@ -81,9 +81,9 @@ interop: build setup-test ## the tests that need the real Python libraries, in e
 		GRAFT_PYTHON_OPTIMUM="$(NATIVE)/python/optimum/bin/python" \
 		go test -tags interop -run Interop -timeout 60m ./...
 
-golden: build setup-test ## the goldens on real models and data
+golden: build setup-test ## the goldens on real models and data (GOLDENFLAGS=-short: without the longest)
 	@$(SETUP) golden
-	$(WITH_ENV) go test -tags golden -run Golden -timeout 60m ./...
+	$(WITH_ENV) go test -tags golden -run Golden -timeout 60m $(GOLDENFLAGS) ./...
 
 .PHONY: fmt vet lint
 fmt: ## fail where gofmt would change a file
