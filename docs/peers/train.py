@@ -17,6 +17,7 @@ import json
 import os
 import random
 import resource
+import tempfile
 import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -146,7 +147,7 @@ def sentence_transformers(o):
             steps.append(time.perf_counter() - self.start)
 
     arguments = SentenceTransformerTrainingArguments(
-        output_dir="/tmp/st-train", num_train_epochs=1, per_device_train_batch_size=o.batch, learning_rate=RATE, weight_decay=0.01,
+        output_dir=tempfile.mkdtemp(), num_train_epochs=1, per_device_train_batch_size=o.batch, learning_rate=RATE, weight_decay=0.01,
         bf16="bf16" in o.kind, use_cpu=True, logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True)
     trainer = SentenceTransformerTrainer(
         model=model, args=arguments, train_dataset=Dataset.from_dict(columns),
