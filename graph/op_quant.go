@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // quantOps convert to and from integers and compute on them.
 var quantOps = []Op{
@@ -12,6 +15,13 @@ var quantOps = []Op{
 	{Name: "QLinearMatMul", Since: 10, In: exactly(8), Out: one, Infer: inferQLinearMatMul},
 	{Name: "QuantizeLinear", Since: 10, In: between(2, 3), Out: one, Infer: inferQuantize},
 }
+
+// quantized are the operators, by name, of text encoders that were quantized.
+var quantized = []string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul",
+	"MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "GatherBlockQuantized"}
+
+// Quantized reports whether n is an operator that only files have whose weights or activations were quantized.
+func (n *Node) Quantized() bool { return slices.Contains(quantized, n.Op) }
 
 // inferQuantize gives the result the element type of the zero point or of output_dtype, else uint8.
 func inferQuantize(f *Inference) error {

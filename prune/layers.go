@@ -106,14 +106,10 @@ func find(m *graph.Model) ([]graph.Layer, error) {
 	return layers, nil
 }
 
-// quantized are the operators of files that were quantized.
-var quantized = []string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul",
-	"MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "GatherBlockQuantized"}
-
 // refuse names what pruning cannot see through: quantized weights, blocks inside subgraphs or functions.
 func refuse(m *graph.Model) error {
 	for _, n := range m.Graph.Nodes {
-		if slices.Contains(quantized, n.Op) {
+		if n.Quantized() {
 			return fmt.Errorf("the model is quantized (node %q is a %s): prune the float model, then quantize it", n.Name, n.Op)
 		}
 		if m.FunctionOf(n) != nil {

@@ -7,15 +7,11 @@ import (
 	"graft/graph"
 )
 
-// quantized are the operators of files that were quantized.
-var quantized = []string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul",
-	"MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "GatherBlockQuantized"}
-
 // refuse names what cannot be quantized: what is quantized already, and products out of sight.
 func refuse(m *graph.Model) error {
 	products := 0
 	for _, n := range m.Graph.Nodes {
-		if slices.Contains(quantized, n.Op) {
+		if n.Quantized() {
 			return fmt.Errorf("it is quantized already: node %q is a %s; quantize the float model that it was made from", n.Name, n.Op)
 		}
 		if m.FunctionOf(n) != nil {
