@@ -4,9 +4,9 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 
 	"graft/graph"
+	"graft/graph/pass"
 )
 
 // matrix is a weight of products: y = x·W.
@@ -33,7 +33,7 @@ func matrices(g *graph.Graph) []*matrix {
 			if slices.ContainsFunc(uses[w], func(u graph.Use) bool { return u.Index != 1 || !u.Node.Is("MatMul") }) || g.IsOutput(w) {
 				continue // a table of embeddings too, or a constant of something else
 			}
-			found[w] = &matrix{name: moduleName(n, w), weight: w, k: int(w.Init.Shape[0]), n: int(w.Init.Shape[1])}
+			found[w] = &matrix{name: pass.ModuleName(n, w), weight: w, k: int(w.Init.Shape[0]), n: int(w.Init.Shape[1])}
 			list = append(list, found[w])
 		}
 		found[w].nodes = append(found[w].nodes, n)
@@ -51,22 +51,6 @@ func (m *matrix) matches(re *regexp.Regexp) bool {
 
 func matches(re *regexp.Regexp, names ...string) bool {
 	return re != nil && slices.ContainsFunc(names, re.MatchString)
-}
-
-// moduleName is the name of n's module in the checkpoint. Exporters fold transposes and then name
-// weights onnx::MatMul_512; the node's name keeps the module's path, as in
-// /encoder/layer.0/output/dense/MatMul.
-func moduleName(n *graph.Node, weight *graph.Value) string {
-	for _, ending := range []string{".weight", ".weight.T"} {
-		if name, ok := strings.CutSuffix(weight.Name, ending); ok {
-			return name
-		}
-	}
-	path := strings.Split(strings.Trim(n.Name, "/"), "/")
-	if len(path) < 2 {
-		return weight.Name
-	}
-	return strings.Join(path[:len(path)-1], ".")
 }
 
 // splitGemms writes x·W + b with a constant matrix as MatMul and Add.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"graft/graph"
+	"graft/graph/pass"
 )
 
 // table is a table of embeddings: a float32 matrix [rows, width] of which Gather takes rows.
@@ -38,7 +39,7 @@ func tables(g *graph.Graph) []*table {
 		if len(found.nodes) == 0 || len(found.nodes) < len(uses[v]) {
 			continue
 		}
-		found.name = moduleName(found.nodes[0], v)
+		found.name = pass.ModuleName(found.nodes[0], v)
 		list = append(list, found)
 	}
 	return list

@@ -28,7 +28,7 @@ func linears(g *graph.Graph) []linear {
 		if !ok || !onlyProducts(l.weight, uses) {
 			continue
 		}
-		l.module = moduleName(n, l.weight)
+		l.module = ModuleName(n, l.weight)
 		if w := owner[l.module]; w != nil && w != l.weight {
 			l.module = l.weight.Name
 		}
@@ -137,10 +137,10 @@ func (l *linear) matches(re *regexp.Regexp) bool {
 // weightEndings are what stands behind a module's name in its weight's: PyTorch's, Lower's.
 var weightEndings = []string{".weight", ".weight.T"}
 
-// moduleName is the name of n's module in the checkpoint. Exporters fold transposes and then name weights
-// onnx::MatMul_512; the node's name keeps the module's path, as in
+// ModuleName is the checkpoint's name of the module that weight and its reader n belong to. Exporters fold
+// transposes and then name weights onnx::MatMul_512; the node's name keeps the module's path, as in
 // /encoder/layer.0/output/dense/MatMul.
-func moduleName(n *graph.Node, weight *graph.Value) string {
+func ModuleName(n *graph.Node, weight *graph.Value) string {
 	for _, ending := range weightEndings {
 		if name, ok := strings.CutSuffix(weight.Name, ending); ok {
 			return name
