@@ -171,12 +171,16 @@ func (c *call) tensor(i int) *Tensor {
 	if v.t != nil || v.h == nil {
 		return v.t
 	}
-	v.t = c.upload(v.h, c.run.program.device)
-	slot := c.step.in[i]
-	c.run.env[slot].t = v.t
-	if p := c.run.program; v.t != nil && p.fixed[slot] {
-		p.start[slot].t = c.Keep(v.t)
+	p, slot := c.run.program, c.step.in[i]
+	if p.fixed[slot] {
+		if p.start[slot].t == nil { // a block that runs again began before another run copied it
+			p.start[slot].t = c.Keep(c.upload(v.h, p.device))
+		}
+		v.t = p.start[slot].t
+	} else {
+		v.t = c.upload(v.h, p.device)
 	}
+	c.run.env[slot].t = v.t
 	return v.t
 }
 
