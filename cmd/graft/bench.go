@@ -236,17 +236,12 @@ func modelFile(path, variant string) string {
 		return path
 	}
 	if variant != "" {
-		return filepath.Join(path, "onnx", "model_"+variant+".onnx")
+		return onnxPath(path, variant)
 	}
-	if file := filepath.Join(path, "onnx", "model.onnx"); fileExists(file) {
+	if file := onnxPath(path, ""); fileExists(file) {
 		return file
 	}
 	return filepath.Join(path, "model.safetensors")
-}
-
-func fileExists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func printBench(w io.Writer, results []runtime.BenchResult, o runtime.BenchOptions) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -76,11 +75,8 @@ func data(ctx context.Context, name string, o dataOptions, stdout io.Writer) err
 		}
 		o.name = name
 		counts, err := m.make(ctx, o)
-		if errors.Is(err, fs.ErrExist) {
-			return withHint(err, "add --overwrite to replace it, or name another output with -o")
-		}
 		if err != nil {
-			return err
+			return overwriteHint(err)
 		}
 		return printCounts(stdout, name, counts, o)
 	}

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -98,12 +95,7 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 		return err
 	}
 	o.open.Normalize = o.normalize
-	o.open.Prompts = map[string]string{}
-	for key, p := range map[string]*string{"query": o.queryPrompt, "document": o.documentPrompt} {
-		if p != nil {
-			o.open.Prompts[key] = *p
-		}
-	}
+	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
 	m, err := convert.Open(o.model, o.open)
 	if err != nil {
 		return err
@@ -118,16 +110,10 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	for _, w := range append(m.Warnings, warnings...) {
 		fmt.Fprintf(stderr, "graft: warning: %s\n", w)
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return withHint(err, "add --overwrite to replace it, or name another output with -o")
-	}
 	if err != nil {
-		return err
+		return overwriteHint(err)
 	}
-	file := filepath.Join(o.out, "onnx", "model.onnx")
-	if o.save.Variant != "" {
-		file = filepath.Join(o.out, "onnx", "model_"+o.save.Variant+".onnx")
-	}
+	file := onnxPath(o.out, o.save.Variant)
 	var checks []runtime.CheckResult
 	if o.verify && m.Tokenizer != "" {
 		checks, err = verifyExport(ctx, o, m.Graph.ProducerName == "graft", stderr)

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -183,7 +180,7 @@ func (o *pruneOptions) read() (*convert.Model, error) {
 		return nil, err
 	}
 	if !o.planOnly {
-		err = o.checkOutput(m)
+		err = checkOutput(m, o.out, o.save)
 	}
 	if err == nil {
 		_, err = m.Raise()
@@ -196,44 +193,6 @@ func (o *pruneOptions) read() (*convert.Model, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// prompts are those that flags gave, by the keys of a model's prompts.
-func prompts(query, document *string) map[string]string {
-	given := map[string]string{}
-	for key, p := range map[string]*string{"query": query, "document": document} {
-		if p != nil {
-			given[key] = *p
-		}
-	}
-	return given
-}
-
-// checkOutput refuses to write over the model that is read, and where Save could not write.
-func (o *pruneOptions) checkOutput(m *convert.Model) error {
-	out, err := filepath.Abs(o.out)
-	if err != nil {
-		return err
-	}
-	dir, err := filepath.Abs(m.Dir)
-	if err != nil {
-		return err
-	}
-	if o.save.Variant == "" && out == dir {
-		return withHint(usagef("prune: the output %q is the model itself", o.out), "name another directory with -o, or add --variant NAME")
-	}
-	if err := convert.CheckOutput(o.out, o.save); err != nil {
-		return overwriteHint(err)
-	}
-	return nil
-}
-
-// overwriteHint says what to type where something is there already.
-func overwriteHint(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return withHint(err, "add --overwrite to replace it, or name another output with -o")
-	}
-	return err
 }
 
 // apply carries the plan out and writes the model.
@@ -249,9 +208,6 @@ func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, r *pruneRepo
 	if err != nil {
 		return overwriteHint(err)
 	}
-	r.Output, r.File = o.out, filepath.Join(o.out, "onnx", "model.onnx")
-	if o.save.Variant != "" {
-		r.File = filepath.Join(o.out, "onnx", "model_"+o.save.Variant+".onnx")
-	}
+	r.Output, r.File = o.out, onnxPath(o.out, o.save.Variant)
 	return nil
 }

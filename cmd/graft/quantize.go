@@ -147,30 +147,6 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 	return nil
 }
 
-// checkOutput refuses to write over the model that is read, and where Save could not write.
-func checkOutput(m *convert.Model, dir string, save convert.SaveOptions) error {
-	out, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	in, err := filepath.Abs(m.Dir)
-	if err != nil {
-		return err
-	}
-	if save.Variant == "" && out == in {
-		return withHint(usagef("the output %q is the model itself", dir), "name another directory with -o, or add --variant NAME")
-	}
-	return overwriteHint(convert.CheckOutput(dir, save))
-}
-
-// onnxPath is the place of an ONNX file in a model directory.
-func onnxPath(dir, variant string) string {
-	if variant == "" {
-		return filepath.Join(dir, "onnx", "model.onnx")
-	}
-	return filepath.Join(dir, "onnx", "model_"+variant+".onnx")
-}
-
 // measuredTexts bounds the texts that a loss is measured on: it may be measured once for each weight.
 const measuredTexts = 64
 

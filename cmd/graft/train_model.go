@@ -35,16 +35,11 @@ func (t *trainee) warn(text string) { t.progress.say("graft: warning: " + text) 
 
 // openTrainee opens MODEL and settles what depends on it: lengths, prompts, Matryoshka's widths.
 func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
-	if o.train.FineTuneType == "lora" && exists(o.model, "adapter_config.json") && !exists(o.model, "config.json") {
+	if o.train.FineTuneType == "lora" && fileExists(filepath.Join(o.model, "adapter_config.json")) && !fileExists(filepath.Join(o.model, "config.json")) {
 		return nil, withHint(usagef("train: %q is an adapter: another one over it has no base model", o.model),
 			"graft export merges it into a model, which can be trained")
 	}
-	o.open.Prompts = map[string]string{}
-	for role, p := range map[string]*string{"query": o.queryPrompt, "document": o.documentPrompt} {
-		if p != nil {
-			o.open.Prompts[role] = *p
-		}
-	}
+	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
 	o.open.Normalize, o.open.Unnormalized = &o.train.Normalized, true
 	m, err := convert.Open(o.model, o.open)
 	if err != nil {
@@ -55,11 +50,6 @@ func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
 		return nil, errors.Join(err, m.Close())
 	}
 	return t, nil
-}
-
-func exists(dir, name string) bool {
-	_, err := os.Stat(filepath.Join(dir, name))
-	return err == nil
 }
 
 func (t *trainee) prepare() error {
