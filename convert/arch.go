@@ -17,13 +17,16 @@ type Arch struct {
 
 	Config  func() Config // the defaults of the library's config class, to be read over by config.json
 	Forward func(b *graph.Builder, config Config, in Inputs) Outputs
+	// Latent makes of the transformer's token vectors those that the pooling "latent" takes the mean
+	// of: [batch, sequence, hidden] both. b is the checkpoint's root. nil: the architecture has no such pooling.
+	Latent func(b *graph.Builder, config Config, hidden *graph.Value) *graph.Value
 }
 
 // archs are all architectures. Each has a folder of the same name in testdata/models, with the
 // values that the reference library computes.
 var archs = []*Arch{
 	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, modernbert, nomicBert,
-	llama, mistral, qwen2, qwen3, gemma3,
+	llama, mistral, qwen2, qwen3, gemma2, gemma3, nvembed,
 }
 
 // Archs lists the known architectures.

@@ -26,7 +26,8 @@ type decoderConfig struct {
 }
 
 func (c *decoderConfig) Sizes() Sizes {
-	return Sizes{Hidden: c.Hidden, Layers: c.Layers, Heads: c.Heads, HeadDim: headDim(c.HeadDim, c.Hidden, c.Heads), Vocab: c.Vocab, Positions: c.Positions}
+	return Sizes{Hidden: c.Hidden, Layers: c.Layers, Heads: c.Heads, HeadDim: headDim(c.HeadDim, c.Hidden, c.Heads), Vocab: c.Vocab,
+		Positions: c.ropeConfig.positions(c.Positions)}
 }
 
 // kvHeads is the number of heads of key and value.
@@ -58,6 +59,7 @@ type decoderAttention struct {
 	*decoderConfig
 	qkvBias, outBias bool
 	scale            float64                                                          // 0: 1/sqrt(head size)
+	softcap          float64                                                          // scores are softcap·tanh(scores/softcap); 0: off
 	norm             func(s *graph.Builder, name string, x *graph.Value) *graph.Value // of each head of q and k; nil: none
 }
 
@@ -71,7 +73,7 @@ func (a *decoderAttention) apply(s *graph.Builder, x *graph.Value, r *rope, mask
 		q, k = a.headNorm(s, "q_norm", q, a.Heads, size), a.headNorm(s, "k_norm", k, kv, size)
 	}
 	y := s.Attention(r.rotate(s, q, a.Heads), r.rotate(s, k, kv), v,
-		graph.AttentionOptions{Heads: a.Heads, KVHeads: kv, Scale: a.scale, Mask: mask, Dropout: a.AttentionDropout})
+		graph.AttentionOptions{Heads: a.Heads, KVHeads: kv, Scale: a.scale, Softcap: a.softcap, Mask: mask, Dropout: a.AttentionDropout})
 	return linear(s, "o_proj", y, a.Heads*size, a.Hidden, a.outBias)
 }
 
@@ -97,7 +99,7 @@ func (c *decoderConfig) gatedMLP(m *graph.Builder, x *graph.Value, act string) *
 // and a gated MLP. windowed says which layers keep to the sliding window.
 func preNormDecoder(b *graph.Builder, attn *decoderAttention, in Inputs, theta float64, windowed func(layer int) bool) Outputs {
 	c := attn.decoderConfig
-	r := newRope(b, c.ropeConfig, "", theta, in.Positions, headDim(c.HeadDim, c.Hidden, c.Heads))
+	r := newRope(b, c.ropeConfig, ropeDefaults{Theta: theta, Context: c.Positions}, in.Positions, headDim(c.HeadDim, c.Hidden, c.Heads))
 	x := b.Embedding("embed_tokens.weight", in.IDs, c.Vocab, c.Hidden)
 	out := Outputs{Blocks: []*graph.Value{x}}
 	for i := range c.Layers {

@@ -79,12 +79,12 @@ func (e *expected) ints(t *testing.T, name string) *tokens {
 	return &tokens{s.Shape, v}
 }
 
-// batch is what one run of a model takes; types may be nil.
-type batch struct{ ids, mask, types *tokens }
+// batch is what one run of a model takes; types may be nil (all 0), pooled too (all real tokens).
+type batch struct{ ids, mask, types, pooled *tokens }
 
 func (e *expected) batch(t *testing.T, side string) *batch {
 	t.Helper()
-	b := &batch{e.ints(t, side+".input_ids"), e.ints(t, side+".attention_mask"), e.ints(t, "right.token_type_ids")}
+	b := &batch{ids: e.ints(t, side+".input_ids"), mask: e.ints(t, side+".attention_mask"), types: e.ints(t, "right.token_type_ids")}
 	if b.ids == nil || b.mask == nil {
 		t.Fatalf("%s: no inputs %s.*", e.dir, side)
 	}
@@ -122,7 +122,7 @@ func (b *batch) alone(row int) *batch {
 		n := b.length(row)
 		return &tokens{[]int64{1, int64(n)}, x.data[row*b.width():][:n]}
 	}
-	return &batch{cut(b.ids), cut(b.mask), cut(b.types)}
+	return &batch{cut(b.ids), cut(b.mask), cut(b.types), cut(b.pooled)}
 }
 
 // left moves each row of a right-padded batch to the right.
@@ -139,11 +139,11 @@ func (b *batch) left() *batch {
 		}
 		return y
 	}
-	return &batch{move(b.ids), move(b.mask), move(b.types)}
+	return &batch{move(b.ids), move(b.mask), move(b.types), move(b.pooled)}
 }
 
 func (b *batch) zeroTypes() *batch {
-	return &batch{b.ids, b.mask, &tokens{b.ids.shape, make([]int64, len(b.ids.data))}}
+	return &batch{b.ids, b.mask, &tokens{b.ids.shape, make([]int64, len(b.ids.data))}, b.pooled}
 }
 
 // real are the values of x [rows, width, features] at the real tokens.
@@ -201,11 +201,15 @@ func session(t *testing.T, model []byte) *ort.Session {
 func run(t *testing.T, s *ort.Session, b *batch) map[string]*array {
 	t.Helper()
 	feed := map[string]ort.Array{}
-	for name, x := range map[string]*tokens{"input_ids": b.ids, "attention_mask": b.mask, "token_type_ids": b.types} {
+	types, pooled := b.types, b.pooled
+	if types == nil {
+		types = b.zeroTypes().types
+	}
+	if pooled == nil {
+		pooled = b.mask
+	}
+	for name, x := range map[string]*tokens{"input_ids": b.ids, "attention_mask": b.mask, "token_type_ids": types, "pooling_mask": pooled} {
 		if slices.Contains(s.Inputs, name) {
-			if x == nil {
-				x = b.zeroTypes().types
-			}
 			feed[name] = ort.Array{Type: ort.Int64, Shape: x.shape, Data: x.data}
 		}
 	}

@@ -16,7 +16,7 @@ var inputNames = map[string]string{
 	"input_ids": "input_ids", "input": "input_ids",
 	"attention_mask": "attention_mask", "input_mask": "attention_mask",
 	"token_type_ids": "token_type_ids", "segment_ids": "token_type_ids",
-	"position_ids": "position_ids",
+	"position_ids": "position_ids", poolingMask: poolingMask,
 }
 
 // tokenOutputs and textOutputs are the names under which exports give token vectors [batch,
@@ -91,7 +91,7 @@ func (m *Model) nameInputs() error {
 		name, ok := inputNames[strings.TrimSuffix(v.Name, ":0")]
 		switch {
 		case !ok:
-			return fmt.Errorf("input %q is not one of a text encoder (input_ids, attention_mask, token_type_ids, position_ids)", v.Name)
+			return fmt.Errorf("input %q is not one of a text encoder (input_ids, attention_mask, token_type_ids, position_ids, pooling_mask)", v.Name)
 		case name == "position_ids":
 			place = v
 			continue
@@ -195,7 +195,7 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	}
 	b := freshBuilder(g)
 	modules := m.graphModules(o)
-	v, dim := modules.embed(b, m.Graph.Opset(""), tokens, asInt64(b, find(g.Inputs, "attention_mask")), features)
+	v, dim := modules.embed(b, m.Graph.Opset(""), m.tokenVectors(b, tokens), features)
 	if err := b.Err(); err != nil {
 		return err
 	}
@@ -208,8 +208,17 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	return nil
 }
 
+// tokenVectors are what an ONNX graph's pooling is made of.
+func (m *Model) tokenVectors(b *graph.Builder, tokens *graph.Value) tokenVectors {
+	g := m.Graph.Graph
+	return tokenVectors{hidden: tokens, mask: m.Modules.poolingMask(b, g, asInt64(b, find(g.Inputs, "attention_mask")))}
+}
+
 // poolsOtherwise reports whether the file's text vectors, if it has any, are not those wanted.
 func (m *Model) poolsOtherwise(o OpenOptions) bool {
+	if m.Modules.PromptPooling != PromptPooled && find(m.Graph.Graph.Inputs, poolingMask) == nil {
+		return true
+	}
 	pooling, ours := m.Graph.Meta(metaPooling)
 	if !ours {
 		return o.Pooling != "" || o.Normalize != nil

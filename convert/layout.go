@@ -31,7 +31,7 @@ func (m *Modules) files(hidden int) map[string]any {
 	}
 	files := map[string]any{}
 	pooling := add("Pooling", "")
-	config := map[string]any{"include_prompt": true}
+	config := map[string]any{"include_prompt": m.includePrompt()}
 	if hidden > 0 {
 		config["word_embedding_dimension"] = hidden
 	}
@@ -42,7 +42,7 @@ func (m *Modules) files(hidden int) map[string]any {
 	}
 	for i, mode := range m.Pooling {
 		if mode.old == "" || i > 0 && !inOrder(m.Pooling[i-1], mode) {
-			config = map[string]any{"include_prompt": true, "pooling_mode": m.poolingNames()}
+			config = map[string]any{"include_prompt": m.includePrompt(), "pooling_mode": m.poolingNames()}
 			if hidden > 0 {
 				config["embedding_dimension"] = hidden
 			}
@@ -97,6 +97,18 @@ func (m *Modules) poolingNames() any {
 // settings sets the prompts in the content of config_sentence_transformers.json, keeping the rest.
 func (m *Modules) settings(config map[string]any) {
 	config["prompts"] = m.Prompts
+	delete(config, "graft_suffixes")
+	if len(m.Suffixes) > 0 {
+		config["graft_suffixes"] = m.Suffixes
+	}
+	delete(config, "graft_prompt_pooling")
+	if m.PromptPooling == PromptLength {
+		config["graft_prompt_pooling"] = m.PromptPooling
+	}
+	delete(config, "graft_pair_titles")
+	if m.PairTitles {
+		config["graft_pair_titles"] = true
+	}
 	config["default_prompt_name"] = nil
 	if m.DefaultPrompt != "" {
 		config["default_prompt_name"] = m.DefaultPrompt

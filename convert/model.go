@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,7 @@ type Model struct {
 	adapter      string          // the adapter that was merged when the model was opened; "": none
 	unnormalized bool            // the graph leaves out the normalization that Modules names
 	options      OpenOptions     // what the graph was built under
+	begin, end   *bool           // AddBOSToken and AddEOSToken of the options
 	vocabulary   *Vocabulary     // the tokens that stayed when others were taken out; nil: all
 }
 
@@ -70,6 +72,9 @@ type OpenOptions struct {
 	Normalize     *bool             // nil: as the directory says, else true
 	MaxLength     int               // 0: as the directory says
 	Prompts       map[string]string // replace those of the directory, by key
+	Suffixes      map[string]string // the same
+	Similarity    string            // cosine or dot; "": as the directory says
+	PairTitles    bool              // documents are pairs, whatever the directory says
 	TaskType      int               // ernie: the task type of all tokens
 	Bidirectional bool              // decoders: attend to all real tokens
 	HiddenStates  bool              // add the outputs hidden_states.0 (the embeddings), .1, … (the blocks)
@@ -77,6 +82,9 @@ type OpenOptions struct {
 
 	// Adapter is a LoRA adapter in PEFT's format to merge: a directory or hf:org/name[@revision].
 	Adapter string
+	// AddBOSToken and AddEOSToken, when one is set, replace what tokenizer.json puts around a text by the begin and the end token; Save
+	// writes it so. Who tokenizes with the file as it is must do the same.
+	AddBOSToken, AddEOSToken *bool
 	// Unnormalized leaves the normalization out of the graph, as training wants it: sentence_embedding
 	// is the vector before it. Modules says what the directory says, and Save writes it.
 	Unnormalized bool
@@ -89,6 +97,11 @@ func Open(path string, o OpenOptions) (*Model, error) {
 	m, err := open(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("read model %q: %w", path, err)
+	}
+	if most := m.Sizes.Positions; most > 0 && o.MaxLength > most {
+		m.Close()
+		return nil, fmt.Errorf("read model %q: texts of %d tokens are asked for: the model takes %d at most (max_position_embeddings in config.json)",
+			path, o.MaxLength, most)
 	}
 	m.Path = path
 	return m, nil
@@ -192,6 +205,9 @@ func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.settlePooling(config, o); err != nil {
+		return nil, err
+	}
 	if m.source, err = openSource(dir); err != nil {
 		return nil, err
 	}
@@ -215,6 +231,7 @@ func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 
 // readSideFiles reads what stands beside the weights.
 func (m *Model) readSideFiles(dir string, o OpenOptions) error {
+	m.begin, m.end = o.AddBOSToken, o.AddEOSToken
 	var err error
 	m.Config, err = os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -262,8 +279,11 @@ func (m *Model) choose(o OpenOptions) error {
 	if o.MaxLength > 0 {
 		mod.MaxLength = o.MaxLength
 	}
-	for key, prompt := range o.Prompts {
-		mod.Prompts[key] = prompt
+	maps.Copy(mod.Prompts, o.Prompts)
+	maps.Copy(mod.Suffixes, o.Suffixes)
+	mod.PairTitles = mod.PairTitles || o.PairTitles
+	if o.Similarity != "" {
+		mod.Similarity = o.Similarity
 	}
 	return nil
 }
@@ -322,7 +342,11 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	out := m.Arch.Forward(root, config, in)
 	var v *graph.Value
 	modules := m.graphModules(o)
-	v, m.Dim = modules.embed(b, irOpset, out.Hidden, attention, m.Sizes.Hidden)
+	pooled := tokenVectors{hidden: out.Hidden, mask: modules.poolingMask(b, g, attention)}
+	if m.Arch.Latent != nil {
+		pooled.latent = func(hidden *graph.Value) *graph.Value { return m.Arch.Latent(b, config, hidden) }
+	}
+	v, m.Dim = modules.embed(b, irOpset, pooled, m.Sizes.Hidden)
 	if err := b.Err(); err != nil {
 		return err
 	}

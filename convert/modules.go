@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,16 +16,19 @@ import (
 // Modules is what follows the transformer and surrounds it, as sentence-transformers describes a
 // model: how tokens are pooled, what is done to the vector, which prompts stand before a text.
 type Modules struct {
-	Pooling   []PoolingMode
-	Dense     []Dense
-	Truncate  int  // the vector is cut to its first features (Kusupati et al. 2022, Matryoshka); 0: it is whole
-	Normalize bool // the vector has length 1
+	Pooling       []PoolingMode
+	PromptPooling PromptPooling // whether the prompt's tokens are pooled
+	Dense         []Dense
+	Truncate      int  // the vector is cut to its first features (Kusupati et al. 2022, Matryoshka); 0: it is whole
+	Normalize     bool // the vector has length 1
 
 	MaxLength     int               // in tokens, special ones included; 0: not known
 	LowerCase     bool              // texts are lowered before they are tokenized
 	Prompts       map[string]string // text that is put before a query, a document, …
+	Suffixes      map[string]string // text that is put after a query, a document; sentence-transformers has no such thing
 	DefaultPrompt string            // the key in Prompts that is used where none is named; "": none
 	Similarity    string            // similarity_fn_name: cosine, dot, …; "": cosine
+	PairTitles    bool              // a document is a pair, its title and its text, to the tokenizer
 
 	Found bool // the directory had a modules.json
 }
@@ -46,7 +50,7 @@ var denseActivations = map[string]string{
 // readModules reads modules.json and the folders that it names, in the layouts of
 // sentence-transformers 2 to 6. A directory without it is a plain transformer.
 func readModules(dir string) (Modules, error) {
-	m := Modules{Prompts: map[string]string{}}
+	m := Modules{Prompts: map[string]string{}, Suffixes: map[string]string{}}
 	var list []struct {
 		Path string `json:"path"`
 		Type string `json:"type"`
@@ -94,8 +98,8 @@ func (m *Modules) readPooling(dir, path string) error {
 	if err := readJSON(dir, name, &config); err != nil {
 		return err
 	}
-	if raw, ok := config["include_prompt"]; ok && string(raw) == "false" {
-		return fmt.Errorf("%s: include_prompt is false: prompts left out of the pooling are not supported", name)
+	if string(config["include_prompt"]) == "false" {
+		m.PromptPooling = PromptOut
 	}
 	var names []string
 	if raw, ok := config["pooling_mode"]; ok {
@@ -183,6 +187,9 @@ func (m *Modules) readSettings(dir string) error {
 	}
 	var st struct {
 		Prompts       map[string]string `json:"prompts"`
+		Suffixes      map[string]string `json:"graft_suffixes"`
+		PairTitles    bool              `json:"graft_pair_titles"`
+		PromptPooling PromptPooling     `json:"graft_prompt_pooling"`
 		DefaultPrompt *string           `json:"default_prompt_name"`
 		Similarity    *string           `json:"similarity_fn_name"`
 	}
@@ -191,6 +198,11 @@ func (m *Modules) readSettings(dir string) error {
 	}
 	for name, prompt := range st.Prompts {
 		m.Prompts[name] = prompt
+	}
+	maps.Copy(m.Suffixes, st.Suffixes)
+	m.PairTitles = st.PairTitles
+	if m.PromptPooling != PromptPooled && st.PromptPooling != "" {
+		m.PromptPooling = st.PromptPooling
 	}
 	if st.DefaultPrompt != nil {
 		m.DefaultPrompt = *st.DefaultPrompt
@@ -201,10 +213,10 @@ func (m *Modules) readSettings(dir string) error {
 	return nil
 }
 
-// embed ends a graph with the modules: hidden [batch, sequence, features] and mask int64
-// [batch, sequence] give the text's vector [batch, result].
-func (m *Modules) embed(b *graph.Builder, opset int64, hidden, mask *graph.Value, features int) (v *graph.Value, result int) {
-	p := newPooler(b, opset, hidden, mask)
+// embed ends a graph with the modules: the vectors of tokens, of so many features, give the text's
+// vector [batch, result].
+func (m *Modules) embed(b *graph.Builder, opset int64, tokens tokenVectors, features int) (v *graph.Value, result int) {
+	p := newPooler(b, opset, tokens)
 	v, result = p.apply(m.Pooling), features*len(m.Pooling)
 	for _, d := range m.Dense {
 		if d.In != result {

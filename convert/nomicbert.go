@@ -75,7 +75,7 @@ func (c *nomicConfig) UnmarshalJSON(raw []byte) error {
 
 func nomicForward(b *graph.Builder, c *nomicConfig, in Inputs) Outputs {
 	size := headDim(c.HeadDim, c.Hidden, c.Heads)
-	r := newRope(b, c.ropeConfig, "", 1000, in.Positions, size)
+	r := newRope(b, c.ropeConfig, ropeDefaults{Theta: 1000, Context: c.Positions}, in.Positions, size)
 	e := b.Scope("embeddings")
 	x := e.Embedding("word_embeddings.weight", in.IDs, c.Vocab, c.Hidden)
 	if c.Types > 0 {

@@ -172,7 +172,6 @@ func TestOpenMistakes(t *testing.T) {
 		{"unknown module", []string{`"sentence_transformers.models.CNN"`}, write("modules.json", `[{"path":"","type":"sentence_transformers.models.CNN"}]`)},
 		{"module outside", []string{`"../x"`}, write("modules.json", `[{"path":"../x","type":"sentence_transformers.models.Pooling"}]`)},
 		{"unknown pooling", []string{`"median"`, "last_8"}, write("1_Pooling/config.json", `{"pooling_mode":"median"}`)},
-		{"prompt left out", []string{"include_prompt"}, write("1_Pooling/config.json", `{"pooling_mode":"mean","include_prompt":false}`)},
 		{"no pooling", []string{"1_Pooling"}, func(t *testing.T, dir string) { os.RemoveAll(filepath.Join(dir, "1_Pooling")) }},
 		{"adapter without a rank", []string{"adapter_config.json", "r is 0"}, func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, "config.json"))

@@ -26,7 +26,11 @@ var poolingModes = []PoolingMode{
 	{"weightedmean", "weightedmean", "the mean weighted by position, 1 at the first token", "pooling_mode_weightedmean_tokens", (*pooler).weightedMean},
 	{"lasttoken", "last", "the last real token", "pooling_mode_lasttoken", (*pooler).last},
 	{"last_8", "last_8", "the mean of the last 8 real tokens, or of all where there are fewer; not in sentence-transformers", "", (*pooler).last8},
+	{latentPooling, latentPooling, "the mean of what the model's own attention to latents makes of the tokens (NV-Embed)", "", (*pooler).latentMean},
 }
+
+// latentPooling is the pooling of models that bring their own (Arch.Latent).
+const latentPooling = "latent"
 
 // PoolingModes lists the poolings.
 func PoolingModes() []PoolingMode { return append([]PoolingMode(nil), poolingModes...) }
@@ -46,16 +50,22 @@ func poolingMode(name string) (PoolingMode, error) {
 // either side. It uses operators in the form of the opset it is given, so that it can also end
 // somebody else's graph.
 type pooler struct {
-	b      *graph.Builder
-	opset  int64
-	hidden *graph.Value
-	mask   *graph.Value // int64 [batch, sequence]
+	b     *graph.Builder
+	opset int64
+	tokenVectors
 
 	count, total *graph.Value
 }
 
-func newPooler(b *graph.Builder, opset int64, hidden, mask *graph.Value) *pooler {
-	return &pooler{b: b.Scope("pooling"), opset: opset, hidden: hidden, mask: mask}
+// tokenVectors are what a pooling makes a text's vector of.
+type tokenVectors struct {
+	hidden *graph.Value                                       // [batch, sequence, features]
+	mask   *graph.Value                                       // int64 [batch, sequence], 1 at the tokens that count
+	latent func(hidden *graph.Value) (latentsOf *graph.Value) // the model's attention to latents; nil: it has none
+}
+
+func newPooler(b *graph.Builder, opset int64, t tokenVectors) *pooler {
+	return &pooler{b: b.Scope("pooling"), opset: opset, tokenVectors: t}
 }
 
 // apply pools in every mode and joins the vectors: [batch, features·modes].
@@ -85,6 +95,16 @@ func (p *pooler) last8() *graph.Value {
 }
 
 func (p *pooler) mean() *graph.Value { return p.average(p.weight(nil)) }
+
+func (p *pooler) latentMean() *graph.Value {
+	if p.latent == nil {
+		p.b.Errorf("pooling %q: only a checkpoint with attention to latents has it (model_type nvembed)", latentPooling)
+		return p.mean()
+	}
+	own := *p
+	own.hidden = p.latent(p.hidden)
+	return own.mean()
+}
 
 func (p *pooler) meanSqrt() *graph.Value {
 	w := p.weight(nil)

@@ -3,9 +3,6 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 
 	"graft/graph"
 )
@@ -28,12 +25,26 @@ type ropeParameters struct {
 	Factor           float64 `json:"factor"`
 	LowFreqFactor    float64 `json:"low_freq_factor"`
 	HighFreqFactor   float64 `json:"high_freq_factor"`
-	OriginalPosition float64 `json:"original_max_position_embeddings"`
+	OriginalPosition float64 `json:"original_max_position_embeddings"` // 0: max_position_embeddings
+
+	// yarn's, with the defaults of its paper
+	AttentionFactor float64 `json:"attention_factor"` // 0: made of the factor
+	MScale          float64 `json:"mscale"`
+	MScaleAllDim    float64 `json:"mscale_all_dim"`
+	BetaFast        float64 `json:"beta_fast"` // 0: 32
+	BetaSlow        float64 `json:"beta_slow"` // 0: 1
+	Truncate        *bool   `json:"truncate"`  // false: the ramp's ends are not rounded to features
 }
 
-// of returns the parameters of a layer type ("" where a model has one kind); theta is the base
-// where the config names none.
-func (c ropeConfig) of(layerType string, theta float64) (ropeParameters, error) {
+// ropeDefaults are what stands where a config says nothing of its rotary positions.
+type ropeDefaults struct {
+	LayerType string  // whose parameters, "" where a model has one kind
+	Theta     float64 // the base
+	Context   int     // max_position_embeddings: the tokens that the model was trained on
+}
+
+// of returns the parameters of a layer type, all filled in.
+func (c ropeConfig) of(d ropeDefaults) (ropeParameters, error) {
 	p := ropeParameters{Theta: c.Theta, Partial: c.Partial}
 	if c.Scaling != nil {
 		p = *c.Scaling
@@ -45,7 +56,7 @@ func (c ropeConfig) of(layerType string, theta float64) (ropeParameters, error) 
 		if err := json.Unmarshal(raw, &byType); err != nil {
 			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
 		}
-		if own, ok := byType[layerType]; ok {
+		if own, ok := byType[d.LayerType]; ok {
 			raw = own
 		}
 		if err := json.Unmarshal(raw, &p); err != nil {
@@ -55,7 +66,12 @@ func (c ropeConfig) of(layerType string, theta float64) (ropeParameters, error) 
 	if p.Type == "" {
 		p.Type = p.OldType
 	}
-	p.Theta = orElse(p.Theta, theta)
+	p.Theta = orElse(p.Theta, d.Theta)
+	p.OriginalPosition = orElse(p.OriginalPosition, float64(d.Context))
+	p.BetaFast, p.BetaSlow = orElse(p.BetaFast, 32), orElse(p.BetaSlow, 1)
+	if p.Type == "yarn" && p.Factor == 0 {
+		p.Factor = float64(d.Context) / p.OriginalPosition
+	}
 	return p, nil
 }
 
@@ -66,61 +82,10 @@ func orElse(x, other float64) float64 {
 	return other
 }
 
-// ropeScalings change the inverse frequencies of each rope_type (transformers.modeling_rope_utils).
-var ropeScalings = map[string]func(p ropeParameters, inv float64) float64{
-	"":        func(_ ropeParameters, inv float64) float64 { return inv },
-	"default": func(_ ropeParameters, inv float64) float64 { return inv },
-	"linear":  func(p ropeParameters, inv float64) float64 { return inv / p.Factor },
-	"llama3":  llama3Scaling,
-}
-
-// llama3Scaling stretches long waves by the factor, keeps short ones and blends between.
-func llama3Scaling(p ropeParameters, inv float64) float64 {
-	wave := 2 * math.Pi / inv
-	switch {
-	case wave < p.OriginalPosition/p.HighFreqFactor:
-		return inv
-	case wave > p.OriginalPosition/p.LowFreqFactor:
-		return inv / p.Factor
-	}
-	smooth := (p.OriginalPosition/wave - p.LowFreqFactor) / (p.HighFreqFactor - p.LowFreqFactor)
-	return (1-smooth)*inv/p.Factor + smooth*inv
-}
-
-// inverse are the angles that a step of one position turns each pair of features by; size is
-// that of a head, of which the first 2·len(result) features turn.
-func (p ropeParameters) inverse(size int) ([]float32, error) {
-	scale, ok := ropeScalings[p.Type]
-	if !ok {
-		known := slices.Sorted(maps.Keys(ropeScalings))[1:]
-		return nil, fmt.Errorf("config.json: rope_type %q is not known; known: %q", p.Type, known)
-	}
-	if (p.Type == "linear" || p.Type == "llama3") && p.Factor <= 0 ||
-		p.Type == "llama3" && (p.LowFreqFactor <= 0 || p.HighFreqFactor <= p.LowFreqFactor || p.OriginalPosition <= 0) {
-		return nil, fmt.Errorf("config.json: rope_type %q with impossible parameters %+v", p.Type, p)
-	}
-	dim := int(float64(size) * orElse(p.Partial, 1))
-	if dim < 2 || dim > size || dim%2 != 0 {
-		return nil, fmt.Errorf("config.json: %d of a head's %d features cannot be rotated in pairs", dim, size)
-	}
-	inv := make([]float32, dim/2)
-	for i := range inv {
-		inv[i] = float32(scale(p, math.Pow(p.Theta, -float64(2*i)/float64(dim))))
-	}
-	return inv, nil
-}
-
-// rope holds the cosines and sines of a model's positions: [batch, sequence, dim/2] each,
-// computed in the graph so that no table bounds the length.
-type rope struct {
-	cos, sin  *graph.Value
-	dim, size int
-}
-
 // newRope computes the angles of positions for heads of the given size, with the parameters that
-// c gives for a layer type and theta where it names no base.
-func newRope(b *graph.Builder, c ropeConfig, layerType string, theta float64, positions *graph.Value, size int) *rope {
-	p, err := c.of(layerType, theta)
+// c gives and d where it gives none.
+func newRope(b *graph.Builder, c ropeConfig, d ropeDefaults, positions *graph.Value, size int) *rope {
+	p, err := c.of(d)
 	var inv []float32
 	if err == nil {
 		inv, err = p.inverse(size)
@@ -131,8 +96,23 @@ func newRope(b *graph.Builder, c ropeConfig, layerType string, theta float64, po
 	}
 	b = b.Scope("rope")
 	at := b.Unsqueeze(b.Cast(positions, graph.Float), 2)
-	angle := b.Mul(at, b.Const(graph.NewTensor("inv_freq", inv, int64(len(inv)))))
-	return &rope{b.Op("Cos", []*graph.Value{angle}), b.Op("Sin", []*graph.Value{angle}), 2 * len(inv), size}
+	turn := b.Const(graph.NewTensor("inv_freq", inv, int64(len(inv))))
+	if p.Type == "dynamic" && len(inv) > 1 {
+		turn = b.Mul(turn, dynamicStretch(b, p, d.Context, positions, len(inv)))
+	}
+	angle := b.Mul(at, turn)
+	r := &rope{b.Op("Cos", []*graph.Value{angle}), b.Op("Sin", []*graph.Value{angle}), 2 * len(inv), size}
+	if f := p.attentionFactor(); f != 1 {
+		r.cos, r.sin = b.Mul(r.cos, b.Scalar(float32(f))), b.Mul(r.sin, b.Scalar(float32(f)))
+	}
+	return r
+}
+
+// rope holds the cosines and sines of a model's positions: [batch, sequence, dim/2] each,
+// computed in the graph so that no table bounds the length.
+type rope struct {
+	cos, sin  *graph.Value
+	dim, size int
 }
 
 // rotate turns the heads of x [batch, sequence, heads·size].

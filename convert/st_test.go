@@ -81,7 +81,7 @@ func TestSentenceTransformers(t *testing.T) {
 // oneText is an encoded text as a batch.
 func oneText(e tokenizer.Encoding) *batch {
 	shape := []int64{1, int64(len(e.IDs))}
-	b := &batch{&tokens{shape, make([]int64, len(e.IDs))}, &tokens{shape, make([]int64, len(e.IDs))}, nil}
+	b := &batch{ids: &tokens{shape, make([]int64, len(e.IDs))}, mask: &tokens{shape, make([]int64, len(e.IDs))}}
 	for i, id := range e.IDs {
 		b.ids.data[i], b.mask.data[i] = int64(id), 1
 	}

@@ -138,7 +138,7 @@ func (m *Model) normalize(g *graph.Model) error {
 	n := out.Def()
 	n.SetOutput(slices.Index(n.Outputs, out), vector)
 	b := freshBuilder(g.Graph)
-	unit := newPooler(b, g.Opset(""), nil, nil).normalize(vector)
+	unit := newPooler(b, g.Opset(""), tokenVectors{}).normalize(vector)
 	unit.Def().SetOutput(0, out)
 	return b.Err()
 }

@@ -63,7 +63,7 @@ func (m *Model) truncateForeign() error {
 	old.Name = "sentence_embedding/whole"
 	b := freshBuilder(g)
 	modules := m.graphModules(m.options)
-	v, dim := modules.embed(b, m.Graph.Opset(""), tokens, asInt64(b, find(g.Inputs, "attention_mask")), m.Sizes.Hidden)
+	v, dim := modules.embed(b, m.Graph.Opset(""), m.tokenVectors(b, tokens), m.Sizes.Hidden)
 	if err := b.Err(); err != nil {
 		return err
 	}
