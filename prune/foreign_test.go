@@ -2,6 +2,7 @@ package prune_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -10,17 +11,13 @@ import (
 	"graft/prune"
 )
 
-// A file prunes to what the checkpoint prunes to: blocks are found in decomposed
-// operators, and of pre-norm models in fused ones.
+// A file prunes to what the checkpoint prunes to: blocks are found in decomposed operators and in
+// fused ones.
 func TestForeignForms(t *testing.T) {
 	needORT(t)
 	for _, name := range []string{"bert", "distilbert", "modernbert", "llama", "qwen3", "nomic-bert"} {
-		forms := []pass.LowerOptions{{Opset: 13}, {Opset: 17}}
-		if name == "modernbert" || name == "llama" || name == "qwen3" {
-			forms = append(forms, pass.LowerOptions{Target: pass.CUDA})
-		}
-		for _, form := range forms {
-			t.Run(name+"/"+string(form.Target), func(t *testing.T) {
+		for _, form := range []pass.LowerOptions{{Opset: 13}, {Opset: 17}, {Target: pass.CUDA}} {
+			t.Run(fmt.Sprintf("%s/%s%d", name, form.Target, form.Opset), func(t *testing.T) {
 				dir := filepath.Join("..", "testdata", "models", name)
 				m := openModel(t, dir, convert.OpenOptions{})
 				file := filepath.Join(t.TempDir(), "file")

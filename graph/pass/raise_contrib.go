@@ -74,7 +74,13 @@ func (r *raiser) skipNorm(n *graph.Node, op string, weights []*graph.Value, bias
 			return nil
 		}
 	}
-	x := r.sum(r.b.Add(n.Input(0), n.Input(1)), bias)
+	in := [2]*graph.Value{n.Input(0), n.Input(1)}
+	product := 0 // the bias belongs to it, so that the residual sum is the last one before the norm
+	if in[1].Def().Is("MatMul") {
+		product = 1
+	}
+	in[product] = r.sum(in[product], bias)
+	x := r.b.Add(in[0], in[1])
 	if weights[len(weights)-1] == nil {
 		weights = weights[:len(weights)-1]
 	}
