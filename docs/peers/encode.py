@@ -5,8 +5,11 @@ ONNX Runtime from Python, as an experienced user would by hand.
 
 KIND: hand-fp32, hand-bf16 (a PyTorch loop: sorted by length, batches by token budget),
       st-fp32, st-bf16 (sentence-transformers, batch 32),
-      ort (ONNX Runtime's CPU provider on MODEL/onnx/model.onnx, the same batches)
-MODEL: a sentence-transformers folder. TEXTS: .jsonl with a field "text".
+      ort, ort-mean, ort-cls (ONNX Runtime's CPU provider on an ONNX file, the same batches; the
+      latter two pool the tokens of a file that does not)
+MODEL: a sentence-transformers folder; for hand a folder with config.json alone will do: its
+weights are random then, which is enough for times. For ort also an ONNX file with tokenizer.json
+beside it or in the folder above. TEXTS: .jsonl with a field "text".
 It speaks the protocol of runtime/bench.go on standard input and output.
 """
 import json
@@ -54,11 +57,15 @@ def by_hand(model, tokenizer, texts, budget, dim, run):
 
 def torch_loop(path, tokenizer, budget, dtype):
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
     torch.set_num_threads(THREADS)
     torch.set_grad_enabled(False)
-    model = AutoModel.from_pretrained(path, attn_implementation="sdpa").eval().to(dtype)
+    if os.path.exists(path + "/model.safetensors"):
+        model = AutoModel.from_pretrained(path, attn_implementation="sdpa")
+    else:
+        model = AutoModel.from_config(AutoConfig.from_pretrained(path), attn_implementation="sdpa")
+    model = model.eval().to(dtype)
 
     def run(ids, mask):
         mask = torch.from_numpy(mask)
@@ -84,36 +91,53 @@ def sentence_transformers(path, max_length, dtype):
     return encode
 
 
-def onnx_runtime(path, tokenizer, budget):
+def pool(hidden, mask, how):
+    """The mean of the tokens, or the first one, at length 1."""
+    weight = mask[:, :, None].astype(np.float32)
+    vectors = hidden[:, 0] if how == "cls" else (hidden * weight).sum(1) / weight.sum(1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def onnx_runtime(file, tokenizer, budget, pooling):
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = THREADS
-    session = ort.InferenceSession(path + "/onnx/model.onnx", options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = [i.name for i in session.get_inputs()]
-    outputs = {o.name: o for o in session.get_outputs()}
-    out = outputs["sentence_embedding"]
+    wanted = "last_hidden_state" if pooling else "sentence_embedding"
+    out = next(o for o in session.get_outputs() if o.name == wanted)
 
     def run(ids, mask):
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return session.run([out.name], {n: feed[n] for n in names})[0]
+        y = session.run([out.name], {n: feed[n] for n in names})[0]
+        return pool(y, mask, pooling) if pooling else y
 
-    return lambda texts: by_hand(session, tokenizer, texts, budget, out.shape[1], run)
+    return lambda texts: by_hand(session, tokenizer, texts, budget, out.shape[-1], run)
+
+
+def place(path):
+    """The ONNX file of a model and the folder of its tokenizer."""
+    if not path.endswith(".onnx"):
+        return path + "/onnx/model.onnx", path
+    folder = os.path.dirname(path)
+    return path, folder if os.path.exists(folder + "/tokenizer.json") else os.path.dirname(folder)
 
 
 def main():
-    kind, path, file, max_length = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    kind, path, given, max_length = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     budget = int(sys.argv[5]) if len(sys.argv) > 5 else 4096
-    with open(file, encoding="utf-8") as f:
+    with open(given, encoding="utf-8") as f:
         texts = [json.loads(line)["text"] for line in f]
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(path + "/tokenizer.json")
+    file, folder = place(path)
+    tokenizer = Tokenizer.from_file(folder + "/tokenizer.json")
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
     family, _, precision = kind.partition("-")
     if family == "ort":
-        encode = onnx_runtime(path, tokenizer, budget)
+        encode = onnx_runtime(file, tokenizer, budget, precision)
     else:
         import torch
 
