@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+
+	"graft/lines"
 )
 
 // PerQuery holds one figure per query, as read from a per-query file.
@@ -28,11 +30,11 @@ func ReadPerQuery(path, key string) (*PerQuery, error) {
 			continue
 		}
 		if len(row.fields) <= column {
-			return nil, fmt.Errorf("read per-query values: %w", &LineError{path, row.line, fmt.Errorf("%d fields", len(row.fields))})
+			return nil, fmt.Errorf("read per-query values: %w", lines.At(path, row.line, fmt.Errorf("%d fields", len(row.fields))))
 		}
 		v, err := strconv.ParseFloat(row.fields[column], 64)
 		if err != nil {
-			return nil, fmt.Errorf("read per-query values: %w", &LineError{path, row.line, err})
+			return nil, fmt.Errorf("read per-query values: %w", lines.At(path, row.line, err))
 		}
 		p.Values[row.fields[0]] = v
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"graft/lines"
 )
 
 // Document is one entry of a corpus.
@@ -126,10 +128,10 @@ func selectQueries(rows iter.Seq2[record, error], j *judgments) ([]Query, error)
 		}
 		id, err := r.documentID()
 		if err != nil {
-			return nil, &LineError{r.file, r.line, err}
+			return nil, lines.At(r.file, r.line, err)
 		}
 		if first, ok := seen[id]; ok {
-			return nil, &LineError{r.file, r.line, fmt.Errorf("query id %q stands twice, first at line %d", id, first)}
+			return nil, lines.At(r.file, r.line, fmt.Errorf("query id %q stands twice, first at line %d", id, first))
 		}
 		seen[id] = r.line
 		if _, judged := j.qrels[id]; judged {
@@ -139,7 +141,7 @@ func selectQueries(rows iter.Seq2[record, error], j *judgments) ([]Query, error)
 	if unknown := len(j.order) - len(queries); unknown > 0 {
 		first := slices.IndexFunc(j.order, func(id string) bool { return seen[id] == 0 })
 		id := j.order[first]
-		return nil, &LineError{j.file, j.line[id], fmt.Errorf("judged query %q is not among the queries (%d such queries)", id, unknown)}
+		return nil, lines.At(j.file, j.line[id], fmt.Errorf("judged query %q is not among the queries (%d such queries)", id, unknown))
 	}
 	return queries, nil
 }
@@ -154,7 +156,7 @@ func documents(rows iter.Seq2[record, error]) iter.Seq2[Document, error] {
 			}
 			id, err := r.documentID()
 			if err != nil {
-				yield(Document{}, &LineError{r.file, r.line, err})
+				yield(Document{}, lines.At(r.file, r.line, err))
 				return
 			}
 			d := Document{ID: id, Title: r.Title.value, Text: r.Text.value, file: r.file, line: r.line}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"graft/lines"
 )
 
 // fingerprint identifies a data set by its content and says how long its corpus is.
@@ -61,7 +63,7 @@ func hashFile(all io.Writer, path string) (rows int, err error) {
 		_, err = io.Copy(io.Discard, raw) // what the reader left
 	}
 	if err != nil {
-		return 0, &LineError{File: path, Err: err}
+		return 0, lines.In(path, err)
 	}
 	_, err = fmt.Fprintf(all, "%s %x\n", filepath.Base(path), one.Sum(nil))
 	return rows, err

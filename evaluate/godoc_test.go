@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"graft/lines"
 )
 
 func TestGodoc(t *testing.T) {
@@ -65,24 +67,24 @@ func TestGodoc(t *testing.T) {
 func checkTriplets(t *testing.T, path string, c *Godoc, testTexts map[string]bool) {
 	t.Helper()
 	rows := 0
-	for l, err := range readLines(path) {
+	for l, err := range lines.Read(path, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		var row trainingRow
-		if err := json.Unmarshal(l.text, &row); err != nil {
+		if err := json.Unmarshal(l.Text, &row); err != nil {
 			t.Fatal(err)
 		}
 		if row.Query == "" || len(row.Positives) == 0 || len(row.Negatives) != godocNegatives {
-			t.Errorf("line %d: %d positives, %d negatives", l.number, len(row.Positives), len(row.Negatives))
+			t.Errorf("line %d: %d positives, %d negatives", l.Number, len(row.Positives), len(row.Negatives))
 		}
 		if testTexts[strings.ToLower(row.Query)] {
-			t.Errorf("line %d: %q is a test query", l.number, row.Query)
+			t.Errorf("line %d: %q is a test query", l.Number, row.Query)
 		}
 		for _, n := range row.Negatives {
 			for _, p := range row.Positives {
 				if n == p {
-					t.Errorf("line %d: a positive is a negative", l.number)
+					t.Errorf("line %d: a positive is a negative", l.Number)
 				}
 			}
 		}

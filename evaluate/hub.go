@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"graft/lines"
 )
 
 // hub is a repository of the Hugging Face hub as it lies on disk, in JSON Lines or
@@ -72,7 +74,7 @@ func readHubJudgments(files []string) (*judgments, error) {
 			query, document = r.QID, r.PID
 		}
 		if !query.set || !document.set || !r.Score.set {
-			return nil, &LineError{r.file, r.line, fmt.Errorf("no query-id, corpus-id and score (nor qid, pid, score)")}
+			return nil, lines.At(r.file, r.line, fmt.Errorf("no query-id, corpus-id and score (nor qid, pid, score)"))
 		}
 		if err := j.add(r.file, r.line, query.value, document.value, r.Score.value); err != nil {
 			return nil, err

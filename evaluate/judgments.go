@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"graft/lines"
 )
 
 // judgments is a judgment file in memory.
@@ -24,10 +26,10 @@ func newJudgments(file string) *judgments {
 func (j *judgments) add(file string, line int, query, document, grade string) error {
 	g, err := parseGrade(grade)
 	if err != nil {
-		return &LineError{file, line, err}
+		return lines.At(file, line, err)
 	}
 	if query == "" || document == "" {
-		return &LineError{file, line, fmt.Errorf("empty query or document id")}
+		return lines.At(file, line, fmt.Errorf("empty query or document id"))
 	}
 	byDocument, ok := j.qrels[query]
 	if !ok {
@@ -38,7 +40,7 @@ func (j *judgments) add(file string, line int, query, document, grade string) er
 	}
 	if old, ok := byDocument[document]; ok {
 		if old != g {
-			return &LineError{file, line, fmt.Errorf("document %q is judged twice for query %q: %d and %d", document, query, old, g)}
+			return lines.At(file, line, fmt.Errorf("document %q is judged twice for query %q: %d and %d", document, query, old, g))
 		}
 		j.repeated++
 	}
@@ -83,7 +85,7 @@ func readTSVJudgments(path string, columns map[int]judgmentColumns, header ...st
 		}
 		c, ok := columns[len(f)]
 		if !ok {
-			return nil, &LineError{path, row.line, fmt.Errorf("%d fields in a judgment", len(f))}
+			return nil, lines.At(path, row.line, fmt.Errorf("%d fields in a judgment", len(f)))
 		}
 		grade := "1"
 		if c.grade >= 0 {
@@ -100,7 +102,7 @@ func readTSVJudgments(path string, columns map[int]judgmentColumns, header ...st
 		}
 	}
 	if len(j.qrels) == 0 {
-		return nil, &LineError{File: path, Err: fmt.Errorf("no judgments")}
+		return nil, lines.In(path, fmt.Errorf("no judgments"))
 	}
 	return j, nil
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+
+	"graft/lines"
 )
 
 // recordColumns says where the columns of a Parquet file go; others are not kept.
@@ -49,7 +51,7 @@ func eachParquetRow(path string, f func(record) bool) (err error) {
 			if inCaller {
 				panic(p)
 			}
-			err = &LineError{path, row, fmt.Errorf("corrupt Parquet file: %v", p)}
+			err = lines.At(path, row, fmt.Errorf("corrupt Parquet file: %v", p))
 		}
 	}()
 	file, closeFile, err := openParquet(path)
@@ -83,11 +85,11 @@ func eachParquetRow(path string, f func(record) bool) (err error) {
 			}
 			if err != nil {
 				rows.Close()
-				return &LineError{path, row, err}
+				return lines.At(path, row, err)
 			}
 		}
 		if err := rows.Close(); err != nil {
-			return &LineError{path, row, err}
+			return lines.At(path, row, err)
 		}
 	}
 	return nil
@@ -106,7 +108,7 @@ func openParquet(path string) (*parquet.File, func() error, error) {
 	file, err := parquet.OpenFile(f, s.Size())
 	if err != nil {
 		f.Close()
-		return nil, nil, &LineError{File: path, Err: err}
+		return nil, nil, lines.In(path, err)
 	}
 	return file, f.Close, nil
 }

@@ -1,12 +1,13 @@
 package evaluate
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"strings"
+
+	"graft/lines"
 )
 
 // record is one row of a data file, whichever of these columns it has; others are ignored.
@@ -73,17 +74,17 @@ func (r *record) queryText() string {
 func readJSONLines(paths ...string) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		for _, path := range paths {
-			for l, err := range readLines(path) {
+			for l, err := range lines.Read(path, nil) {
 				if err != nil {
 					yield(record{}, err)
 					return
 				}
-				if len(bytes.TrimSpace(l.text)) == 0 {
+				if l.Blank() {
 					continue
 				}
-				r := record{file: path, line: l.number}
-				if err := json.Unmarshal(l.text, &r); err != nil {
-					yield(record{}, &LineError{path, l.number, fmt.Errorf("not a JSON object of a document or query: %w", err)})
+				r := record{file: path, line: l.Number}
+				if err := json.Unmarshal(l.Text, &r); err != nil {
+					yield(record{}, lines.At(path, l.Number, fmt.Errorf("not a JSON object of a document or query: %w", err)))
 					return
 				}
 				if !yield(r, nil) {
@@ -116,7 +117,7 @@ func readTSVRecords(path string, header ...string) iter.Seq2[record, error] {
 			case 3:
 				r.ID, r.Title, r.Text = cell{f[0], true}, cell{f[1], true}, cell{f[2], true}
 			default:
-				yield(record{}, &LineError{path, row.line, fmt.Errorf("%d fields, want id and text, or id, title and text", len(f))})
+				yield(record{}, lines.At(path, row.line, fmt.Errorf("%d fields, want id and text, or id, title and text", len(f))))
 				return
 			}
 			if !yield(r, nil) {

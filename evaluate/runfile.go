@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graft/lines"
 )
 
 // WriteTREC writes a run in TREC's format, "query Q0 document rank score tag", separated
@@ -34,11 +36,11 @@ func WriteTREC(w io.Writer, run iter.Seq[Ranking], tag string) error {
 // stands twice for a query is an error.
 func ReadTREC(path string) ([]Ranking, error) {
 	b := newRunBuilder()
-	for l, err := range readLines(path) {
+	for l, err := range lines.Read(path, nil) {
 		if err != nil {
 			return nil, fmt.Errorf("read run: %w", err)
 		}
-		text := string(l.text)
+		text := string(l.Text)
 		if strings.TrimSpace(text) == "" || text[0] == '#' {
 			continue
 		}
@@ -47,7 +49,7 @@ func ReadTREC(path string) ([]Ranking, error) {
 			fields = strings.Fields(text)
 		}
 		if err := b.addFields(fields); err != nil {
-			return nil, fmt.Errorf("read run: %w", &LineError{path, l.number, err})
+			return nil, fmt.Errorf("read run: %w", lines.At(path, l.Number, err))
 		}
 	}
 	return b.run, nil

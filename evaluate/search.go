@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"graft/lines"
 )
 
 // The block of scores that is computed at a time: 4 MiB, which a second-level cache or the
@@ -204,7 +206,7 @@ func (s *ranker) register(d Document) error {
 			break
 		}
 	}
-	return &LineError{d.file, d.line, fmt.Errorf("document id %q stands twice%s", d.ID, first)}
+	return lines.At(d.file, d.line, fmt.Errorf("document id %q stands twice%s", d.ID, first))
 }
 
 // flush encodes and scores the chunk, unless it is another shard's, and records that it is

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,38 +10,30 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-)
 
-// maxLine bounds one line of input, so that a file without line ends cannot fill the memory.
-const maxLine = 64 << 20
+	"graft/lines"
+)
 
 // texts reads a file of texts: the field "text" of each line of .jsonl, each line of anything
 // else; .gz is unpacked; "-" is standard input, as lines of JSON where they begin with "{".
 // Errors name file and line.
 func texts(ctx context.Context, path string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		r, format, err := openTexts(ctx, path)
-		if err != nil {
-			yield("", fmt.Errorf("read texts: %w", err))
-			return
-		}
-		defer r.Close()
-		lines := bufio.NewScanner(r)
-		lines.Buffer(make([]byte, 64<<10), maxLine)
-		n := 0
-		for lines.Scan() {
-			n++
-			text, err := parseText(lines.Bytes(), format)
+		all, format := openTexts(ctx, path)
+		for l, err := range all {
+			text := ""
+			if err == nil {
+				if text, err = parseText(l.Text, format); err != nil {
+					err = lines.At(path, l.Number, err)
+				}
+			}
 			if err != nil {
-				yield("", fmt.Errorf("read texts: %s:%d: %w", path, n, err))
+				yield("", fmt.Errorf("read texts: %w", err))
 				return
 			}
 			if !yield(text, nil) {
 				return
 			}
-		}
-		if err := lines.Err(); err != nil {
-			yield("", fmt.Errorf("read texts: %s:%d: %w", path, n+1, err))
 		}
 	}
 }
@@ -71,36 +61,19 @@ func parseText(line []byte, format textFormat) (string, error) {
 	return *row.Text, nil
 }
 
-func openTexts(ctx context.Context, path string) (io.ReadCloser, textFormat, error) {
-	if path == "-" {
-		return standardInput(ctx), guessLines, nil
+func openTexts(ctx context.Context, path string) (iter.Seq2[lines.Line, error], textFormat) {
+	switch {
+	case path == "-":
+		return lines.Of(standardInput(ctx), path), guessLines
+	case filepath.Ext(strings.TrimSuffix(path, ".gz")) == ".jsonl":
+		return lines.Read(path, nil), jsonLines
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	name := strings.TrimSuffix(path, ".gz")
-	format := plainLines
-	if filepath.Ext(name) == ".jsonl" {
-		format = jsonLines
-	}
-	if name == path {
-		return f, format, nil
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, 0, fmt.Errorf("%s: %w", path, err)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{z, f}, format, nil
+	return lines.Read(path, nil), plainLines
 }
 
 // standardInput is standard input until ctx ends: a read that waits for a person cannot be
 // interrupted itself.
-func standardInput(ctx context.Context) io.ReadCloser {
+func standardInput(ctx context.Context) io.Reader {
 	r, w := io.Pipe()
 	go func() {
 		_, err := io.Copy(w, os.Stdin)

@@ -17,7 +17,7 @@ import (
 
 // scored is a file whose rows share texts, with and without scores and prompts.
 func scored(t testing.TB) string {
-	return write(t, "scored.jsonl", lines(
+	return write(t, "scored.jsonl", jsonl(
 		`{"query": "a", "pos": ["x", "y"], "neg": ["n", "m"], "pos_scores": [1, 2], "neg_scores": [3, 4]}`,
 		`{"query": "b", "pos": ["x"], "neg": ["n"]}`,
 		`{"query": "a", "pos": ["z", "x"], "neg": ["y"], "prompt": "Own: "}`,
@@ -249,7 +249,7 @@ func TestDamagedCacheIsMadeAnew(t *testing.T) {
 func TestFailureLeavesNoFile(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	changed := numbered(t, 4)
-	blank := write(t, "blank.jsonl", lines(`{"query": "q", "pos": ["p"]}`, `{"query": "q", "pos": ["p", ""]}`))
+	blank := write(t, "blank.jsonl", jsonl(`{"query": "q", "pos": ["p"]}`, `{"query": "q", "pos": ["p", ""]}`))
 	plain := func(_ context.Context, texts []string, _ int) ([][]int32, error) { // no special tokens
 		out := make([][]int32, len(texts))
 		for i, text := range texts {
@@ -270,7 +270,7 @@ func TestFailureLeavesNoFile(t *testing.T) {
 			return [][]int32{make([]int32, n+1)}, nil
 		}, nil, "tokenize: " + blank + ":1: a text has 6 tokens: there must be 1 to 5"},
 		{"changed data", changed, byBytes, func() {
-			if err := os.WriteFile(changed, []byte(lines(good)), 0o644); err != nil {
+			if err := os.WriteFile(changed, []byte(jsonl(good)), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}, "tokenize: " + changed + ": has changed since it was checked"},

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"graft/lines"
 )
 
 // Source is one file of training data.
@@ -34,7 +36,7 @@ func findSources(paths []string) ([]Source, error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fileError(path, err)
+			return nil, lines.In(path, err)
 		}
 		if !info.IsDir() {
 			sources = append(sources, Source{Path: path, OwnGroup: ownGroup(path)})
@@ -55,7 +57,7 @@ func findSources(paths []string) ([]Source, error) {
 func dataFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // in the order of names
 	if err != nil {
-		return nil, fileError(dir, err)
+		return nil, lines.In(dir, err)
 	}
 	var files []string
 	for _, e := range entries {
@@ -64,7 +66,7 @@ func dataFiles(dir string) ([]string, error) {
 			continue
 		}
 		if info, err := os.Stat(path); err != nil { // through links, as data folders have them
-			return nil, fileError(path, err)
+			return nil, lines.In(path, err)
 		} else if !info.IsDir() {
 			files = append(files, path)
 		}

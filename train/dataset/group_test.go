@@ -112,7 +112,7 @@ func TestGroupDoesNotDependOnItsBatch(t *testing.T) {
 
 // TestKnownPositives: of all rows with the query, in whatever file, but not of the same words under another prompt.
 func TestKnownPositives(t *testing.T) {
-	other := write(t, "other.jsonl", lines(
+	other := write(t, "other.jsonl", jsonl(
 		`{"query": "a", "pos": ["far"], "neg": ["n"]}`,
 		`{"query": "c", "pos": ["c"], "neg": ["far"]}`,
 	))

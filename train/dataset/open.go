@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"hash"
 	"iter"
+
+	"graft/lines"
 )
 
 // Errors that a command can say more about.
@@ -33,7 +35,7 @@ type Set struct {
 }
 
 // Open checks every line of the files, and of the data files of the folders, in paths: *.jsonl and *.json, one object a
-// line, also with .gz. Its error is a *LineError, or a Problems where there are several.
+// line, also with .gz. Its error is a *lines.Error, or a Problems where there are several.
 func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 	if o.GroupSize < 1 {
 		return nil, fmt.Errorf("group size is %d: it must be 1 or more", o.GroupSize)
@@ -88,9 +90,9 @@ func (s *Set) check(ctx context.Context, number int, problems *problemList) erro
 	if problems.count == before {
 		switch {
 		case source.Lines == 0:
-			problems.add(&LineError{File: source.Path, Err: errors.New("no rows in it")})
+			problems.add(lines.In(source.Path, errors.New("no rows in it")))
 		case source.OwnGroup && s.options.GroupSize == 1:
-			problems.add(&LineError{File: source.Path, Err: fmt.Errorf("its name ends in %s, so a query has no negatives but those of its group, and a group of 1 has none", ownGroupSuffix)})
+			problems.add(lines.In(source.Path, fmt.Errorf("its name ends in %s, so a query has no negatives but those of its group, and a group of 1 has none", ownGroupSuffix)))
 		}
 	}
 	return nil
@@ -115,7 +117,7 @@ func (s *Set) Rows(ctx context.Context) iter.Seq2[Row, error] {
 				}
 			}
 			if !bytes.Equal(sum.Sum(nil), source.sum[:]) {
-				yield(Row{}, &LineError{File: source.Path, Err: errors.New("has changed since it was checked")})
+				yield(Row{}, lines.In(source.Path, errors.New("has changed since it was checked")))
 				return
 			}
 		}
@@ -138,11 +140,11 @@ func (s *Set) Row(i int) (Row, error) {
 // scan yields every row of a file. After the error of a line it goes on with the next one. sum gets the file's bytes.
 func (s *Set) scan(ctx context.Context, number int, sum hash.Hash) iter.Seq2[Row, error] {
 	path := s.Sources[number].Path
-	return parseLines(ctx, readLines(path, sum), func(l line) (Row, error) {
-		row, err := s.row(l.text)
-		row.Source, row.Line = number, l.number
+	return parseLines(ctx, lines.Read(path, sum), func(l lines.Line) (Row, error) {
+		row, err := s.row(l.Text)
+		row.Source, row.Line = number, l.Number
 		if err != nil {
-			err = &LineError{path, l.number, err}
+			err = lines.At(path, l.Number, err)
 		}
 		return row, err
 	})

@@ -53,7 +53,7 @@ func TestOpenNamesTheLine(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := write(t, "train.jsonl", lines(good, "", test.line, good))
+			path := write(t, "train.jsonl", jsonl(good, "", test.line, good))
 			_, err := Open(context.Background(), []string{path}, Options{GroupSize: 8})
 			if want := path + ":3: " + test.want; err == nil || err.Error() != want {
 				t.Errorf("error %v\nwant  %s", err, want)
@@ -64,7 +64,7 @@ func TestOpenNamesTheLine(t *testing.T) {
 
 // TestOpenWarnsOfBlanks: such rows are in published data and are no error.
 func TestOpenWarnsOfBlanks(t *testing.T) {
-	path := write(t, "a.jsonl", lines(good, `{"query": "q", "pos": ["p", " "], "neg": ["n"]}`, `{"query": "\t", "pos": ["p"], "neg": [""]}`, good))
+	path := write(t, "a.jsonl", jsonl(good, `{"query": "q", "pos": ["p", " "], "neg": ["n"]}`, `{"query": "\t", "pos": ["p"], "neg": [""]}`, good))
 	s := mustOpen(t, Options{GroupSize: 2}, path, numbered(t, 3))
 	want := []string{path + ":2: pos[1] is blank; rows of this file with a blank query or positive: 2"}
 	if d := cmp.Diff(want, s.Warnings); d != "" {
@@ -87,7 +87,7 @@ func TestOpenNeedsScores(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := write(t, "train.jsonl", lines(test.line))
+			path := write(t, "train.jsonl", jsonl(test.line))
 			_, err := Open(context.Background(), []string{path}, Options{GroupSize: test.group, NeedScores: true})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || err.Error() != path+":1: "+test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
@@ -104,8 +104,8 @@ func TestOpenNeedsScores(t *testing.T) {
 
 // TestOpenTellsTwentyProblems has bad lines in two files, with good ones between.
 func TestOpenTellsTwentyProblems(t *testing.T) {
-	a := write(t, "a.jsonl", strings.Repeat(lines(good, `{"query": "q"}`), 15))
-	b := write(t, "b.jsonl", strings.Repeat(lines(`{"query": "q", "pos": ["p"]}`, good), 8))
+	a := write(t, "a.jsonl", strings.Repeat(jsonl(good, `{"query": "q"}`), 15))
+	b := write(t, "b.jsonl", strings.Repeat(jsonl(`{"query": "q", "pos": ["p"]}`, good), 8))
 	_, err := Open(context.Background(), []string{a, b}, Options{GroupSize: 2})
 	var problems *Problems
 	if !errors.As(err, &problems) {
@@ -132,10 +132,10 @@ func TestOpenTellsTwentyProblems(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	file := write(t, "a.jsonl", lines(good))
+	file := write(t, "a.jsonl", jsonl(good))
 	empty := write(t, "empty.jsonl", "\n \n")
 	folder := filepath.Dir(write(t, "notes.txt", "none"))
-	own := write(t, "x_no_in_batch_neg.jsonl", lines(good))
+	own := write(t, "x_no_in_batch_neg.jsonl", jsonl(good))
 	none := filepath.Join(t.TempDir(), "none.jsonl")
 	tests := []struct {
 		name  string
@@ -161,7 +161,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOpenIsCancelled(t *testing.T) {
-	path := write(t, "a.jsonl", strings.Repeat(lines(good), 1000))
+	path := write(t, "a.jsonl", strings.Repeat(jsonl(good), 1000))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := Open(ctx, []string{path}, Options{GroupSize: 2}); !errors.Is(err, context.Canceled) {
@@ -172,7 +172,7 @@ func TestOpenIsCancelled(t *testing.T) {
 func TestFolders(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"data/b.jsonl": lines(good), "data/a.json": lines(good, good), "data/c.jsonl.gz": zipped(t, lines(good)),
+		"data/b.jsonl": jsonl(good), "data/a.json": jsonl(good, good), "data/c.jsonl.gz": zipped(t, jsonl(good)),
 		"data/d.json.gz": zipped(t, good), "data/d_no_in_batch_neg.v2.jsonl": good, "data/README.md": "no data",
 		"data/below/e.jsonl": good, "sts_no_in_batch_neg/x.jsonl": good, "single.txt": good,
 	} {

@@ -37,7 +37,7 @@ func TestGroupByLengthIsTransformers(t *testing.T) {
 
 // TestRowLength: a query and a group of passages of the row's average length.
 func TestRowLength(t *testing.T) {
-	path := write(t, "a.jsonl", lines(`{"query": "12345", "pos": ["12"], "neg": ["1234", "123456"]}`))
+	path := write(t, "a.jsonl", jsonl(`{"query": "12345", "pos": ["12"], "neg": ["1234", "123456"]}`))
 	tokens := tokenized(t, mustOpen(t, Options{GroupSize: 2}, path))
 	if got, want := tokens.rowLengths(8)[0], uint32(7+8*(4+6+8)/3); got != want {
 		t.Errorf("length %d, want %d", got, want)

@@ -10,7 +10,7 @@ const maxProblems = 20
 
 // Problems is several things that are wrong with the data.
 type Problems struct {
-	First []error // *LineError; at most 20
+	First []error // *lines.Error; at most 20
 	Count int     // of all
 }
 

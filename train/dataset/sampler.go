@@ -3,6 +3,8 @@ package dataset
 import (
 	"fmt"
 	"sync"
+
+	"graft/lines"
 )
 
 // SamplerOptions say how an epoch's rows become batches.
@@ -52,7 +54,7 @@ func NewSampler(t *Tokens, o SamplerOptions) (*Sampler, error) {
 	if o.GroupSize > 1 {
 		for _, r := range t.rows {
 			if r.Neg == 0 {
-				return nil, &LineError{t.Sources[r.Source].Path, int(r.Line), noNegatives(o.GroupSize)}
+				return nil, lines.At(t.Sources[r.Source].Path, int(r.Line), noNegatives(o.GroupSize))
 			}
 		}
 	}

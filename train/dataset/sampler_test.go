@@ -286,7 +286,7 @@ func TestRanks(t *testing.T) {
 }
 
 func TestSamplerRefuses(t *testing.T) {
-	path := write(t, "a.jsonl", lines(`{"query": "q", "pos": ["p"]}`))
+	path := write(t, "a.jsonl", jsonl(`{"query": "q", "pos": ["p"]}`))
 	tokens := tokenized(t, mustOpen(t, Options{GroupSize: 1}, path))
 	tests := []struct {
 		name string

@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"os"
 	"path/filepath"
@@ -26,6 +28,20 @@ func shared(t testing.TB, path string) string {
 	return path
 }
 
+// zipped packs a text.
+func zipped(t testing.TB, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // write makes a file with this content and returns its path.
 func write(t testing.TB, name, content string) string {
 	t.Helper()
@@ -36,8 +52,8 @@ func write(t testing.TB, name, content string) string {
 	return path
 }
 
-// lines joins lines, each with its end.
-func lines(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
+// jsonl joins lines, each with its end.
+func jsonl(rows ...string) string { return strings.Join(rows, "\n") + "\n" }
 
 func mustOpen(t testing.TB, o Options, paths ...string) *Set {
 	t.Helper()

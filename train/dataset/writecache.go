@@ -12,6 +12,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"graft/lines"
 )
 
 // Texts are given to Tokenize in batches of this many texts or bytes, whichever comes first: enough for a tokenizer
@@ -212,7 +214,7 @@ func (w *cacheWriter) flush(ctx context.Context, k *textKind) error {
 	for i, p := range k.pending {
 		n := len(ids[i])
 		if n == 0 || n > k.maxLength {
-			return &LineError{w.sources[p.source].Path, p.line, fmt.Errorf("a text has %d tokens: there must be 1 to %d", n, k.maxLength)}
+			return lines.At(w.sources[p.source].Path, p.line, fmt.Errorf("a text has %d tokens: there must be 1 to %d", n, k.maxLength))
 		}
 		w.texts[p.number].Start, w.texts[p.number].Length = w.count, uint32(n)
 		w.count += uint64(n)

@@ -1,4 +1,4 @@
-package dataset
+package lines
 
 import (
 	"bytes"
@@ -26,22 +26,32 @@ func zipped(t testing.TB, text string) string {
 	return b.String()
 }
 
+// write makes a file with this content and returns its path.
+func write(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // linesOf reads a file to its end.
 func linesOf(t testing.TB, path string) []string {
 	t.Helper()
 	var got []string
-	for l, err := range readLines(path, sha256.New()) {
+	for l, err := range Read(path, sha256.New()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got = append(got, string(l.text)); l.number != len(got) {
-			t.Errorf("line %d has number %d", len(got), l.number)
+		if got = append(got, string(l.Text)); l.Number != len(got) {
+			t.Errorf("line %d has number %d", len(got), l.Number)
 		}
 	}
 	return got
 }
 
-func TestReadLines(t *testing.T) {
+func TestRead(t *testing.T) {
 	long := strings.Repeat("long ", 200_000)
 	tests := []struct {
 		name, text string
@@ -63,7 +73,7 @@ func TestReadLines(t *testing.T) {
 					t.Errorf("%s: lines differ (-want +got):\n%s", name, d)
 				}
 				sum := sha256.New()
-				for range readLines(path, sum) {
+				for range Read(path, sum) {
 				}
 				if want := sha256.Sum256([]byte(content)); !bytes.Equal(sum.Sum(nil), want[:]) {
 					t.Errorf("%s: sum is not that of the file's bytes", name)
@@ -89,10 +99,10 @@ func TestReadBrokenFile(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := write(t, test.file, test.content)
 			var last error
-			for _, err := range readLines(path, sha256.New()) {
+			for _, err := range Read(path, sha256.New()) {
 				last = err
 			}
-			var at *LineError
+			var at *Error
 			if !errors.As(last, &at) || at.File != path || !strings.Contains(last.Error(), test.want) {
 				t.Errorf("error %v, want one of %q in %s", last, test.want, path)
 			}
@@ -100,7 +110,7 @@ func TestReadBrokenFile(t *testing.T) {
 	}
 	t.Run("missing", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "none")
-		for _, err := range readLines(path, sha256.New()) {
+		for _, err := range Read(path, sha256.New()) {
 			if !errors.Is(err, os.ErrNotExist) || err.Error() != path+": no such file or directory" {
 				t.Errorf("error %v", err)
 			}
@@ -108,8 +118,8 @@ func TestReadBrokenFile(t *testing.T) {
 	})
 }
 
-// FuzzReadLines compares with cutting the whole text at once.
-func FuzzReadLines(f *testing.F) {
+// FuzzRead compares with cutting the whole text at once.
+func FuzzRead(f *testing.F) {
 	for _, seed := range []string{"", "a\nb\r\n", "\ufeff\n\n", "x\r", "\r\n\r\n"} {
 		f.Add([]byte(seed))
 	}
