@@ -60,8 +60,8 @@ func (e *Encoder) Limit(asked int) int {
 	return asked
 }
 
-// tokenize puts the prompt before each text and cuts it to the limit.
-func (e *Encoder) tokenize(ctx context.Context, texts []string, o EncodeOptions) ([]tokenizer.Encoding, error) {
+// tokens puts the prompt before each text and cuts it to the limit.
+func (e *Encoder) tokens(ctx context.Context, texts []string, o EncodeOptions) ([]tokenizer.Encoding, error) {
 	full := make([]string, len(texts))
 	for i, t := range texts {
 		full[i] = o.Prompt + t

@@ -28,6 +28,9 @@ type Model struct {
 	Tokenizer *tokenizer.Tokenizer
 	MaxLength int  // tokens, special tokens included; 0: no limit of the model's own
 	LowerCase bool // texts are lowered before they are tokenized
+	// PromptPooling says which tokens of a prompt the graph's input pooling_mask leaves out: "prompt"
+	// (it and the special tokens before it), "prompt_length" (as many as it has, from the first token on), "" (none).
+	PromptPooling string
 }
 
 // Options say where and how an Encoder runs.

@@ -41,6 +41,16 @@ var fillers = map[string]filler{
 			row[at+i] = int64(id)
 		}
 	},
+	poolingMask: func(row []int64, e tokenizer.Encoding, at int, _ int64) {
+		clear(row)
+		first := e.Unpooled
+		if first >= len(e.IDs) {
+			first = 0 // a text of nothing but its prompt is pooled whole
+		}
+		for i := first; i < len(e.IDs); i++ {
+			row[at+i] = 1
+		}
+	},
 }
 
 // addSlots makes n slots, so that n runs may go at once.

@@ -127,7 +127,8 @@ func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.
 		return nil, err
 	}
 	o.run.Log = func(format string, args ...any) { fmt.Fprintf(log, "graft: "+format+"\n", args...) }
-	run := runtime.Model{ID: hash, Path: m.File, Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase}
+	run := runtime.Model{ID: hash, Path: m.File, Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
+		PromptPooling: string(m.Modules.PromptPooling)}
 	e, err := runtime.Open(ctx, run, o.run)
 	if err != nil {
 		return nil, err

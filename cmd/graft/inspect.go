@@ -130,6 +130,9 @@ func printModel(w io.Writer, m *convert.Model) {
 		row("architecture", "%s: %s", m.Arch.Name, m.Arch.Doc)
 	}
 	row("vector", "%d features, pooling %s, normalized %t", m.Dim, m.Modules.PoolingName(), m.Modules.Normalize)
+	if m.Modules.PromptPooling != convert.PromptPooled {
+		row("", "the input pooling_mask leaves the prompt's tokens out (%s)", m.Modules.PromptPooling)
+	}
 	row("max length", "%d tokens", m.Modules.MaxLength)
 	for _, key := range sortedKeys(m.Modules.Prompts) {
 		row("prompt", "%s: %q", key, m.Modules.Prompts[key])
@@ -167,7 +170,7 @@ func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers 
 	}
 	return json.NewEncoder(w).Encode(map[string]any{
 		"model": m.Path, "file": m.File, "architecture": arch, "dim": m.Dim, "pooling": m.Modules.PoolingName(),
-		"normalize": m.Modules.Normalize, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
+		"normalize": m.Modules.Normalize, "prompt_pooling": m.Modules.PromptPooling, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
 		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers, "nodes": nodes,
 	})
 }

@@ -91,7 +91,8 @@ func runnable(m *convert.Model) (runtime.Model, error) {
 	if err != nil {
 		return runtime.Model{}, err
 	}
-	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase}, nil
+	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
+		PromptPooling: string(m.Modules.PromptPooling)}, nil
 }
 
 // quality is the mean main score of the tasks, nDCG@10, by graphs that stand in for m's.

@@ -18,6 +18,10 @@ type Encoding struct {
 	IDs     []int32
 	TypeIDs []int32 // segment: which text of a pair, where the model cares
 	Special []int32 // 1 at the special tokens that the template added
+
+	// Unpooled is how many tokens, from the first on, a pooling leaves out: those of a prompt, for
+	// models that pool the text alone. The tokenizer, which knows of no prompts, leaves it 0.
+	Unpooled int
 }
 
 // EncodeOptions say how texts are encoded.
