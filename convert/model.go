@@ -71,6 +71,7 @@ type OpenOptions struct {
 	Pooling       string            // a PoolingMode's name, several joined by "+"; "": as the directory says, else mean
 	Normalize     *bool             // nil: as the directory says, else true
 	MaxLength     int               // 0: as the directory says
+	UpToLength    int               // replaces what the directory says, as far as the model has positions; 0: nothing
 	Prompts       map[string]string // replace those of the directory, by key
 	Suffixes      map[string]string // the same
 	Similarity    string            // cosine or dot; "": as the directory says
@@ -90,7 +91,7 @@ type OpenOptions struct {
 	Unnormalized bool
 }
 
-// Open reads a model: a directory with a checkpoint or an ONNX file, a bare .onnx file, a LoRA
+// Open reads a model: a directory with a checkpoint or an ONNX file, a bare .onnx or .gguf file, a LoRA
 // adapter in PEFT's format (its base model is opened and the adapter merged), or
 // hf:org/name[@revision]. Close it when its weights are not needed any more.
 func Open(path string, o OpenOptions) (*Model, error) {
@@ -120,10 +121,13 @@ func open(path string, o OpenOptions) (*Model, error) {
 	case err != nil:
 		return nil, errors.Unwrap(err) // the path is named already
 	case !info.IsDir():
-		if !strings.EqualFold(filepath.Ext(path), ".onnx") {
-			return nil, errors.New("is neither a directory nor an .onnx file")
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".onnx":
+			return openONNX(modelDir(path), path, o)
+		case ".gguf":
+			return openCheckpoint(path, o)
 		}
-		return openONNX(modelDir(path), path, o)
+		return nil, errors.New("is neither a directory nor an .onnx or .gguf file")
 	}
 	if file, err := onnxFile(path, o); err != nil || file != "" {
 		if err != nil {
@@ -195,6 +199,22 @@ func exists(path string) bool {
 // openCheckpoint builds the graph of a checkpoint.
 func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 	m := &Model{Dir: dir}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
+	t, err := translate(dir)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		dir, m.Dir, m.source, m.Warnings = t.dir, t.dir, t.source, t.warnings
+		m.files = append(m.files, t)
+		if o.Pooling == "" && !exists(filepath.Join(dir, "modules.json")) {
+			o.Pooling = t.pooling
+		}
+	}
 	if err := m.readSideFiles(dir, o); err != nil {
 		return nil, err
 	}
@@ -208,15 +228,12 @@ func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 	if err := m.settlePooling(config, o); err != nil {
 		return nil, err
 	}
-	if m.source, err = openSource(dir); err != nil {
-		return nil, err
-	}
-	m.files = append(m.files, m.source)
-	defer func() {
-		if err != nil {
-			m.Close()
+	if m.source == nil {
+		if m.source, err = openSource(dir); err != nil {
+			return nil, err
 		}
-	}()
+		m.files = append(m.files, m.source)
+	}
 	if err := m.Sizes.check(len(m.source.tensors)); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
@@ -278,9 +295,12 @@ func (m *Model) choose(o OpenOptions) error {
 	}
 	if o.MaxLength > 0 {
 		mod.MaxLength = o.MaxLength
+	} else if o.UpToLength > 0 {
+		mod.MaxLength = o.UpToLength
 	}
 	maps.Copy(mod.Prompts, o.Prompts)
 	maps.Copy(mod.Suffixes, o.Suffixes)
+	maps.DeleteFunc(mod.Suffixes, func(_, suffix string) bool { return suffix == "" })
 	mod.PairTitles = mod.PairTitles || o.PairTitles
 	if o.Similarity != "" {
 		mod.Similarity = o.Similarity
@@ -411,5 +431,6 @@ func hasCheckpoint(dir string) bool {
 			return true
 		}
 	}
-	return false
+	file, _, err := translated(dir)
+	return file != "" || err != nil
 }
