@@ -31,6 +31,14 @@ func (d Document) EncoderText() string {
 	return strings.TrimSpace(d.Title + " " + d.Text)
 }
 
+// PairSeparator stands between title and text where an encoder takes documents as pairs: a unit separator (U+001F), which titles do not hold.
+const PairSeparator = "\x1f"
+
+// encoderPair is title and text joined by PairSeparator.
+func (d Document) encoderPair() string {
+	return strings.ReplaceAll(d.Title, PairSeparator, " ") + PairSeparator + d.Text
+}
+
 // Query is one query as it is encoded, an instruction of the data set included.
 type Query struct {
 	ID   string

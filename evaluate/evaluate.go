@@ -35,18 +35,22 @@ type Encoder interface {
 // part of the key under which an interrupted run is resumed: whatever changes the vectors
 // must be in here.
 type EncoderSettings struct {
-	Model             string            `json:"model"`      // as the user named it
-	ModelHash         string            `json:"model_hash"` // of the file that is run
-	Variant           string            `json:"variant,omitempty"`
-	QueryPrompt       string            `json:"query_prompt"`
-	DocumentPrompt    string            `json:"document_prompt"`
-	Pooling           string            `json:"pooling"`
-	Normalize         bool              `json:"normalize"`
-	QueryMaxLength    int               `json:"query_max_length"`
-	DocumentMaxLength int               `json:"document_max_length"`
-	Precision         string            `json:"precision"`
-	Provider          string            `json:"provider"`
-	Other             map[string]string `json:"other,omitempty"` // tokenizer overrides and the like
+	Model             string `json:"model"`      // as the user named it
+	ModelHash         string `json:"model_hash"` // of the file that is run
+	Variant           string `json:"variant,omitempty"`
+	QueryPrompt       string `json:"query_prompt"`
+	DocumentPrompt    string `json:"document_prompt"`
+	QuerySuffix       string `json:"query_suffix,omitempty"`
+	DocumentSuffix    string `json:"document_suffix,omitempty"`
+	Pooling           string `json:"pooling"`
+	Normalize         bool   `json:"normalize"`
+	QueryMaxLength    int    `json:"query_max_length"`
+	DocumentMaxLength int    `json:"document_max_length"`
+	Precision         string `json:"precision"`
+	Provider          string `json:"provider"`
+	// PairTitles has documents encoded as pairs: the encoder gets title, PairSeparator and text as one string each.
+	PairTitles bool              `json:"pair_titles,omitempty"`
+	Other      map[string]string `json:"other,omitempty"` // tokenizer overrides and the like
 }
 
 // Options is what an evaluation is run with.
@@ -116,6 +120,15 @@ type Outcome struct {
 	Pending  bool
 	Files    []string // written or found, the result file first
 	Warnings []string
+
+	Queries, Documents int // evaluated and searched; of a mean: the sums of its parts
+}
+
+// Whole reports whether all of the task was evaluated: its own split, every query against every document. It is false for
+// tasks that are not in the table.
+func (o *Outcome) Whole() bool {
+	known, ok := FindTask(o.Task.Name)
+	return ok && o.Task.Split == known.Split && o.Queries == known.Queries && o.Documents == known.Documents
 }
 
 // The phases of an evaluation, under mteb's names.
@@ -153,6 +166,11 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		outcome, err := o.aggregate(mean)
 		if err != nil {
 			return outcomes, fmt.Errorf("evaluate: task %q: %w", mean.Name, err)
+		}
+		for _, part := range outcomes {
+			if slices.Contains(mean.Parts, part.Task.Name) {
+				outcome.Queries, outcome.Documents = outcome.Queries+part.Queries, outcome.Documents+part.Documents
+			}
 		}
 		outcomes = append(outcomes, outcome)
 	}

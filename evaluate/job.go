@@ -64,7 +64,9 @@ func (j *job) run(ctx context.Context) (*Outcome, error) {
 	if err := j.dropResume(); err != nil {
 		return nil, err
 	}
-	return &Outcome{Task: j.task, Result: result, Table: table, Files: files, Warnings: j.warnings}, nil
+	return &Outcome{
+		Task: j.task, Result: result, Table: table, Files: files, Warnings: j.warnings, Queries: len(j.data.Queries), Documents: j.counts.Documents,
+	}, nil
 }
 
 // load opens the data and the encoder and derives the key of the whole.

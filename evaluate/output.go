@@ -66,7 +66,7 @@ func (j *job) finished() (*Outcome, error) {
 		var s Settings
 		data, err := os.ReadFile(j.settingsPath())
 		if err == nil && json.Unmarshal(data, &s) == nil && s.Key == j.key {
-			return j.found(path, result), nil
+			return j.found(path, result, s), nil
 		}
 	}
 	if !j.Overwrite {
@@ -76,8 +76,8 @@ func (j *job) finished() (*Outcome, error) {
 }
 
 // found is the outcome that lies on disk; nil if a file that is wanted now is missing.
-func (j *job) found(path string, result *TaskResult) *Outcome {
-	o := &Outcome{Task: j.task, Result: result, Reused: true, Files: []string{path}, Warnings: j.warnings}
+func (j *job) found(path string, result *TaskResult, s Settings) *Outcome {
+	o := &Outcome{Task: j.task, Result: result, Reused: true, Files: []string{path}, Warnings: j.warnings, Queries: s.Queries, Documents: s.Documents}
 	for _, f := range j.outputs(nil, nil) {
 		if _, err := os.Stat(f.path); err != nil {
 			return nil

@@ -168,6 +168,9 @@ func (s *ranker) stream(ctx context.Context, limits limits) error {
 			begun = true
 		}
 		text := d.EncoderText()
+		if s.settings.PairTitles {
+			text = d.encoderPair()
+		}
 		if len(s.chunk.ids) > 0 && s.chunk.bytes+len(text) > limits.bytes {
 			if err := s.flush(ctx, progress); err != nil {
 				return err
@@ -258,7 +261,7 @@ func (s *ranker) add(ctx context.Context, progress func(int)) error {
 func (s *ranker) count() {
 	seen := map[string]bool{}
 	for _, text := range s.chunk.texts {
-		if strings.TrimSpace(text) == "" {
+		if strings.TrimSpace(strings.Replace(text, PairSeparator, "", 1)) == "" {
 			s.counts.Empty++
 		}
 		if seen[text] {

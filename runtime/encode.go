@@ -21,6 +21,8 @@ const (
 // EncodeOptions belong to one call.
 type EncodeOptions struct {
 	Prompt    string // put before each text
+	Suffix    string // put behind each text; it stays where the text is cut
+	Separator string // texts are pairs, joined by it; "": they are not
 	MaxLength int    // tokens, special tokens included; 0: the model's
 	Progress  func(done, total int)
 }
@@ -36,6 +38,9 @@ func (v *Vectors) Row(i int) []float32 { return v.Data[i*v.Dim : (i+1)*v.Dim] }
 
 // Encode returns a vector for each text, in order. Equal texts are run once.
 func (e *Encoder) Encode(ctx context.Context, texts []string, o EncodeOptions) (*Vectors, error) {
+	if err := e.leavesRoom(o); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
 	distinct, index := deduplicate(texts)
 	unique := &Vectors{Rows: len(distinct), Dim: e.Dim, Data: make([]float32, len(distinct)*e.Dim)}
 	if err := e.encode(ctx, distinct, o, unique); err != nil {
@@ -60,7 +65,29 @@ func (e *Encoder) Limit(asked int) int {
 	return asked
 }
 
-// tokens puts the prompt before each text and cuts it to the limit.
+// Tokens is how many tokens a text has by itself, without special ones.
+func (e *Encoder) Tokens(text string) int {
+	row, err := e.model.Tokenizer.Encode(text, tokenizer.EncodeOptions{NoSpecial: true})
+	if err != nil {
+		return 0
+	}
+	return len(row.IDs)
+}
+
+// leavesRoom refuses a prompt and a suffix that are as long as the longest text may be.
+func (e *Encoder) leavesRoom(o EncodeOptions) error {
+	limit := e.Limit(o.MaxLength)
+	if limit == 0 || o.Prompt == "" {
+		return nil // the tokenizer refuses a suffix alone
+	}
+	row, err := e.model.Tokenizer.Encode(o.Prompt+o.Suffix, tokenizer.EncodeOptions{})
+	if err == nil && len(row.IDs) >= limit {
+		err = fmt.Errorf("what stands around each text has %d tokens and leaves no room for it: the longest text has %d", len(row.IDs), limit)
+	}
+	return err
+}
+
+// tokens puts the prompt and the suffix around each text and cuts it to the limit.
 func (e *Encoder) tokens(ctx context.Context, texts []string, o EncodeOptions) ([]tokenizer.Encoding, error) {
 	full := make([]string, len(texts))
 	for i, t := range texts {
@@ -69,7 +96,15 @@ func (e *Encoder) tokens(ctx context.Context, texts []string, o EncodeOptions) (
 			full[i] = strings.ToLower(full[i])
 		}
 	}
-	return e.model.Tokenizer.EncodeBatch(ctx, full, tokenizer.EncodeOptions{MaxLength: e.Limit(o.MaxLength)})
+	options := tokenizer.EncodeOptions{MaxLength: e.Limit(o.MaxLength), Suffix: o.Suffix}
+	if o.Separator == "" {
+		return e.model.Tokenizer.EncodeBatch(ctx, full, options)
+	}
+	pairs := make([][2]string, len(full))
+	for i, t := range full {
+		pairs[i][0], pairs[i][1], _ = strings.Cut(t, o.Separator)
+	}
+	return e.model.Tokenizer.EncodePairs(ctx, pairs, options)
 }
 
 // deduplicate returns the distinct texts in order of appearance and, for each text, its place among them.

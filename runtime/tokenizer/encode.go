@@ -29,6 +29,8 @@ type EncodeOptions struct {
 	// MaxLength is the largest number of tokens, special ones included; 0 is no
 	// limit. The side that is cut is the tokenizer's.
 	MaxLength int
+	// Suffix stands after the text, and is left whole when the text is cut. Pairs have none.
+	Suffix    string
 	Strategy  Strategy // which text of a pair is cut
 	NoSpecial bool     // leave out the template's special tokens
 }
@@ -40,12 +42,14 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) (Encoding, error) {
 	if err != nil {
 		return Encoding{}, err
 	}
-	ids, err := t.tokens(text, room)
+	var ids []uint32
+	if o.Suffix != "" {
+		ids, err = t.withSuffix(text, o.Suffix, room)
+	} else if ids, err = t.tokens(text, room); err == nil && room >= 0 && len(ids) > room {
+		ids = keep(ids, room, t.config.TruncationSide)
+	}
 	if err != nil {
 		return Encoding{}, err
-	}
-	if room >= 0 && len(ids) > room {
-		ids = keep(ids, room, t.config.TruncationSide)
 	}
 	return t.single.assemble(o.NoSpecial, ids, nil), nil
 }
