@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -48,6 +49,11 @@ func openAdapted(path string, o OpenOptions) (*Model, error) {
 
 // openOn opens a base model and merges the adapter, whose file the model closes.
 func (a *Adapter) openOn(base string, o OpenOptions) (*Model, error) {
+	steps, err := readSteps(a.Dir)
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	o.Bidirectional = o.Bidirectional || attendsBothWays(steps)
 	m, err := a.openBase(base, o)
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -55,10 +61,6 @@ func (a *Adapter) openOn(base string, o OpenOptions) (*Model, error) {
 	m.files = append(m.files, a)
 	if err := m.merge(a); err != nil {
 		return nil, errors.Join(fmt.Errorf("adapter %q: %w", a.Dir, err), m.Close())
-	}
-	steps, err := readSteps(a.Dir)
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
 	}
 	if len(steps) > 0 {
 		m.Steps = steps
@@ -127,10 +129,9 @@ func (a *Adapter) settings(o OpenOptions) (OpenOptions, error) {
 	if o.MaxLength == 0 {
 		o.MaxLength = own.MaxLength
 	}
-	for key, prompt := range o.Prompts {
-		own.Prompts[key] = prompt
-	}
-	o.Prompts = own.Prompts
+	maps.Copy(own.Prompts, o.Prompts)
+	maps.Copy(own.Suffixes, o.Suffixes)
+	o.Prompts, o.Suffixes, o.PairTitles = own.Prompts, own.Suffixes, o.PairTitles || own.PairTitles
 	return o, nil
 }
 

@@ -25,6 +25,9 @@ func (s *saver) tokenizer() error {
 			return err
 		}
 	}
+	if err := s.specialTokens(); err != nil {
+		return err
+	}
 	if err := s.tokenizerConfig(); err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ var ignored = map[string]struct {
 	takesValue bool
 	reason     string
 }{
+	"dtype":          {true, "--precision says what is computed in"},
+	"model-flag":     {true, "--preset says what the model is"},
 	"do-train":       {false, "graft train always trains"},
 	"kv-cache-reuse": {true, "an encoder pass keeps no key-value cache"},
 	"layers-path":    {true, "layers are found from the graph"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ type embedOptions struct {
 	model         string
 	input, output string
 	prompt, as    string
+	suffix        string // of the role
+	pairs         bool   // texts are pairs without a title
 	maxLength     int
 	dim           int
 	shard         shard
@@ -28,7 +31,7 @@ func embedCommand() *cli.Command {
 	o := &embedOptions{}
 	return &cli.Command{
 		Name: "embed", Usage: "turn texts into vectors", ArgsUsage: "MODEL",
-		Flags: append(o.encoder.flags(),
+		Flags: append(append(o.encoder.flags(), o.encoder.preset.flags()...),
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Value: "-", Destination: &o.input, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines; .gz of either; - is standard input"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Destination: &o.output, Usage: "`FILE` for the vectors: .jsonl, .npy or .parquet; - is standard output"},
 			&cli.StringFlag{Name: "prompt", Destination: &o.prompt, Usage: "text put before each text"},
@@ -78,6 +81,11 @@ func embed(ctx context.Context, o embedOptions, stdout, stderr io.Writer) error 
 	if o.prompt == "" && o.as != "" {
 		o.prompt = evaluate.Prompt(e.model.Modules.Prompts, "", evaluate.Role(o.as))
 	}
+	if o.as != "" {
+		role := evaluate.Role(o.as)
+		o.suffix, o.pairs = e.model.Modules.Suffixes[o.as], role == evaluate.DocumentRole && e.model.Modules.PairTitles
+		o.maxLength = cmp.Or(o.maxLength, e.preset.length(role, e))
+	}
 	out, err := newOutputVectors(o.output, dim, stdout)
 	if err != nil {
 		return err
@@ -98,9 +106,14 @@ func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *out
 	defer p.done()
 	var chunk []string
 	flush := func() error {
-		v, err := e.Encode(ctx, chunk, runtime.EncodeOptions{Prompt: o.prompt, MaxLength: o.maxLength, Progress: func(n, _ int) {
+		options := runtime.EncodeOptions{Prompt: o.prompt, Suffix: o.suffix, MaxLength: o.maxLength, Progress: func(n, _ int) {
 			p.update("embedding", done+n, 0)
-		}})
+		}}
+		given := chunk
+		if o.pairs {
+			options.Separator, given = evaluate.PairSeparator, untitled(chunk)
+		}
+		v, err := e.Encode(ctx, given, options)
 		if err != nil {
 			return err
 		}
@@ -136,6 +149,15 @@ func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *out
 		return done, fmt.Errorf("read texts: %s: no texts", o.input)
 	}
 	return done, nil
+}
+
+// untitled are texts as pairs of no title and the text.
+func untitled(texts []string) []string {
+	pairs := make([]string, len(texts))
+	for i, text := range texts {
+		pairs[i] = evaluate.PairSeparator + text
+	}
+	return pairs
 }
 
 // cut is v's first dim features; shorter than v, they are normalized to length 1 again.

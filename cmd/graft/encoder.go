@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -22,6 +24,8 @@ type encoderOptions struct {
 	run     runtime.Options
 	tokens  tokenizer.Options
 	padding string
+	preset  presetOptions   // of the commands that have its flags
+	quant   string          // scheme of package quantize that weights are loaded in; "": as they are
 	options cli.StringSlice // --provider-option
 }
 
@@ -84,8 +88,11 @@ func (b *optionalBool) String() string {
 // encoder is a model that is open and ready to run.
 type encoder struct {
 	*runtime.Encoder
-	model *convert.Model
-	hash  string
+	model  *convert.Model
+	hash   string
+	preset presetOptions
+
+	temporary string // folder of the file that runs; "": it is the model's own
 }
 
 // openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
@@ -94,16 +101,38 @@ func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writ
 	if err := checkPooling(o.open.Pooling); err != nil {
 		return nil, err
 	}
+	if err := o.settle(); err != nil {
+		return nil, err
+	}
 	m, err := convert.Open(path, o.open)
 	if err != nil {
 		return nil, err
 	}
+	temporary := ""
+	if o.quant != "" {
+		if temporary, err = quantized(ctx, m, o.quant, o.run.Provider); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+	}
 	e, err := newEncoder(ctx, m, o, log)
 	if err != nil {
-		m.Close()
-		return nil, err
+		return nil, errors.Join(err, m.Close(), os.RemoveAll(temporary))
 	}
+	e.temporary = temporary
 	return e, nil
+}
+
+// settle lets the preset say what flags leave open.
+func (o *encoderOptions) settle() error {
+	o.open.AddBOSToken, o.open.AddEOSToken = o.tokens.AddBOSToken, o.tokens.AddEOSToken
+	if err := o.preset.settle(&o.open); err != nil {
+		return err
+	}
+	o.tokens.AddBOSToken, o.tokens.AddEOSToken = o.open.AddBOSToken, o.open.AddEOSToken
+	if p := o.preset.Preset; p != nil {
+		o.tokens.PadToken, o.padding = cmp.Or(o.tokens.PadToken, p.PadToken), cmp.Or(o.padding, p.PaddingSide)
+	}
+	return nil
 }
 
 func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.Writer) (*encoder, error) {
@@ -133,7 +162,7 @@ func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{e, m, hash}, nil
+	return &encoder{Encoder: e, model: m, hash: hash, preset: o.preset}, nil
 }
 
 // pairs reads NAME=VALUE arguments.
@@ -150,4 +179,6 @@ func pairs(list []string) (map[string]string, error) {
 }
 
 // Close frees the model.
-func (e *encoder) Close() error { return errors.Join(e.Encoder.Close(), e.model.Close()) }
+func (e *encoder) Close() error {
+	return errors.Join(e.Encoder.Close(), e.model.Close(), os.RemoveAll(e.temporary))
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,6 +25,7 @@ type evalOptions struct {
 	tasks                       cli.StringSlice
 	run                         evaluate.Options
 	queryPrompt, documentPrompt *string
+	queryInstruction            *string
 	maxLength, queryMax, docMax int
 	min                         cli.StringSlice
 	memoryMB                    int64
@@ -36,7 +38,7 @@ func evalCommand() *cli.Command {
 	o := &evalOptions{}
 	return &cli.Command{
 		Name: "eval", Usage: "score models on retrieval benchmarks, in result files that mteb reads", ArgsUsage: "MODEL…",
-		Flags: append(o.encoder.flags(), o.flags()...),
+		Flags: slices.Concat(o.encoder.flags(), o.encoder.preset.flags(), o.flags()),
 		Action: func(c *cli.Context) error {
 			if o.modelList = c.Args().Slice(); o.model != "" {
 				o.modelList = append(o.modelList, o.model)
@@ -55,13 +57,14 @@ func (o *evalOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "data", Destination: &o.run.Data, Usage: "`DIR` of the data set, or the folder that holds several; in BEIR, MS MARCO, T2Ranking or Hugging Face layout"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-folder", "output-dir"}, Value: "results", Destination: &o.run.Out, Usage: "`DIR` for the results"},
 		&cli.StringFlag{Name: "split", Aliases: []string{"task-split"}, Destination: &o.run.Split, Usage: "which judgments (default: the task's own, test for unknown tasks)"},
-		&cli.GenericFlag{Name: "query-prompt", Aliases: []string{"query-instruction"}, Value: &optionalString{&o.queryPrompt}, Usage: "`TEXT` before each query (default: the model's own)"},
+		&cli.GenericFlag{Name: "query-prompt", Value: &optionalString{&o.queryPrompt}, Usage: "`TEXT` before each query (default: the model's own)"},
+		&cli.GenericFlag{Name: "query-instruction", Value: &optionalString{&o.queryInstruction}, Usage: "the reference's flag: `TEXT` for {instruction} where the query's template has it, else before each query"},
 		&cli.GenericFlag{Name: "document-prompt", Aliases: []string{"document-instruction"}, Value: &optionalString{&o.documentPrompt}, Usage: "`TEXT` before each document (default: the model's own)"},
 		&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.maxLength, Usage: "most tokens of a text (default: the model's)"},
 		&cli.IntFlag{Name: "query-max-length", Destination: &o.queryMax, Usage: "most tokens of a query"},
 		&cli.IntFlag{Name: "document-max-length", Aliases: []string{"passage-max-length"}, Destination: &o.docMax, Usage: "most tokens of a document"},
-		&cli.StringFlag{Name: "query-model", Destination: &o.queryModel, Usage: "MODEL for the queries, where they have one of their own"},
-		&cli.StringFlag{Name: "document-model", Aliases: []string{"passage-model"}, Destination: &o.docModel, Usage: "MODEL for the documents, where they have one of their own"},
+		&cli.StringFlag{Name: "query-model", Aliases: []string{"query-model-name-or-path"}, Destination: &o.queryModel, Usage: "MODEL for the queries, where they have one of their own"},
+		&cli.StringFlag{Name: "document-model", Aliases: []string{"passage-model", "corpus-model-name-or-path"}, Destination: &o.docModel, Usage: "MODEL for the documents, where they have one of their own"},
 		&cli.StringFlag{Name: "checkpoints", Aliases: []string{"checkpoint-dir"}, Destination: &o.checkpoints, Usage: "evaluate every checkpoint-N of a training run's `DIR`, or every model directory in it"},
 		&cli.BoolFlag{Name: "evaluate-all", Destination: &o.all, Usage: "the reference's switch beside checkpoint_dir"},
 		&cli.IntFlag{Name: "max-documents", Destination: &o.run.MaxDocuments, Usage: "search only the first `N` documents; the results say so"},
@@ -108,10 +111,10 @@ func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.quantType != "no" {
-		return withHint(usagef("eval: --quant_type %s is not a way of loading here: quantized weights are a variant of the model", o.quantType),
-			"export the model, quantize it into a variant, and evaluate it with --variant")
+	if o.encoder.quant, err = loadedAs(o.quantType); err != nil {
+		return err
 	}
+	o.takeInstruction()
 	models, err := o.models()
 	if err != nil {
 		return err
@@ -139,6 +142,7 @@ func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 		}
 	} else {
 		printScores(stdout, reports)
+		printRecorded(stdout, reports)
 		printDifferences(stdout, differences)
 	}
 	return checkGates(gates, all)
@@ -185,7 +189,10 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 	if err != nil {
 		return evalReport{}, nil, err
 	}
-	report := evalReport{Model: m.query, Provider: queries.Provider, Precision: queries.Precision}
+	if p, made := convert.PresetOf(queries.model); p != nil && !made && queries.preset.Preset == nil {
+		fmt.Fprintf(stderr, "graft: %s is published as %s: --preset %s runs it so\n", m.query, p.Doc, p.Name)
+	}
+	report := evalReport{Model: m.query, Preset: queries.preset.named(), Provider: queries.Provider, Precision: queries.Precision}
 	if o.json {
 		placed, err := queries.Placements()
 		if err != nil {
@@ -201,7 +208,9 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 			fmt.Fprintf(stderr, "graft: task %q: shard %v is done; the last shard to end writes the result\n", out.Task.Name, &o.shard)
 			continue
 		}
-		report.Tasks = append(report.Tasks, reportTask(out))
+		task := reportTask(out)
+		task.Recorded = queries.preset.recorded(out.Task.Name)
+		report.Tasks = append(report.Tasks, task)
 	}
 	return report, outcomes, nil
 }
@@ -211,6 +220,9 @@ func (o *evalOptions) experiment() map[string]string {
 	e := map[string]string{}
 	if o.encoder.open.Variant != "" {
 		e["variant"] = o.encoder.open.Variant
+	}
+	if o.encoder.quant != "" {
+		e["quantized"] = o.encoder.quant
 	}
 	if p := o.encoder.run.Precision; p != "fp32" {
 		e["precision"] = p

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,8 @@ func modelMeta(e *encoder, path string) evaluate.ModelMeta {
 type taskEncoder struct {
 	by     map[evaluate.Role]*encoder
 	prompt map[evaluate.Role]string
+	suffix map[evaluate.Role]string
+	pairs  bool // documents are pairs
 	length map[evaluate.Role]int
 }
 
@@ -53,6 +56,8 @@ func (o *evalOptions) taskEncoder(t evaluate.Task, queries, documents *encoder) 
 	e := &taskEncoder{
 		by:     map[evaluate.Role]*encoder{evaluate.QueryRole: queries, evaluate.DocumentRole: documents},
 		prompt: map[evaluate.Role]string{},
+		suffix: map[evaluate.Role]string{},
+		pairs:  documents.model.Modules.PairTitles,
 		length: map[evaluate.Role]int{evaluate.QueryRole: o.queryMax, evaluate.DocumentRole: o.docMax},
 	}
 	for role, given := range map[evaluate.Role]*string{evaluate.QueryRole: o.queryPrompt, evaluate.DocumentRole: o.documentPrompt} {
@@ -61,18 +66,21 @@ func (o *evalOptions) taskEncoder(t evaluate.Task, queries, documents *encoder) 
 		} else {
 			e.prompt[role] = evaluate.Prompt(e.by[role].model.Modules.Prompts, t.Name, role)
 		}
-		if e.length[role] == 0 {
-			e.length[role] = o.maxLength
-		}
+		e.suffix[role] = e.by[role].model.Modules.Suffixes[string(role)]
+		e.length[role] = cmp.Or(e.length[role], o.maxLength, e.by[role].preset.length(role, e.by[role]))
 	}
 	return e
 }
 
 // Encode implements evaluate.Encoder.
 func (e *taskEncoder) Encode(ctx context.Context, texts []string, role evaluate.Role, done func(int)) (evaluate.Matrix, error) {
-	v, err := e.by[role].Encode(ctx, texts, runtime.EncodeOptions{
-		Prompt: e.prompt[role], MaxLength: e.length[role], Progress: func(n, _ int) { done(n) },
-	})
+	options := runtime.EncodeOptions{
+		Prompt: e.prompt[role], Suffix: e.suffix[role], MaxLength: e.length[role], Progress: func(n, _ int) { done(n) },
+	}
+	if role == evaluate.DocumentRole && e.pairs {
+		options.Separator = evaluate.PairSeparator
+	}
+	v, err := e.by[role].Encode(ctx, texts, options)
 	if err != nil {
 		return evaluate.Matrix{}, err
 	}
@@ -88,6 +96,7 @@ func (e *taskEncoder) settings(m pair) evaluate.EncoderSettings {
 	return evaluate.EncoderSettings{
 		Model: name, ModelHash: hash,
 		QueryPrompt: e.prompt[evaluate.QueryRole], DocumentPrompt: e.prompt[evaluate.DocumentRole],
+		QuerySuffix: e.suffix[evaluate.QueryRole], DocumentSuffix: e.suffix[evaluate.DocumentRole], PairTitles: e.pairs,
 		Pooling: q.model.Modules.PoolingName(), Normalize: q.model.Modules.Normalize,
 		QueryMaxLength: q.Limit(e.length[evaluate.QueryRole]), DocumentMaxLength: d.Limit(e.length[evaluate.DocumentRole]),
 		Precision: q.Precision, Provider: q.Provider,

@@ -13,6 +13,7 @@ import (
 // evalReport is what eval prints of one model.
 type evalReport struct {
 	Model     string         `json:"model"`
+	Preset    string         `json:"preset,omitempty"`
 	Provider  string         `json:"provider"`
 	Precision string         `json:"precision"`
 	Nodes     map[string]int `json:"nodes,omitempty"` // of the graph, by the provider that runs them
@@ -26,10 +27,16 @@ type taskReport struct {
 	Reused  bool               `json:"reused"`
 	Scores  map[string]float64 `json:"scores"`
 	Files   []string           `json:"files"`
+
+	Queries   int                `json:"queries"`
+	Documents int                `json:"documents"`
+	Whole     bool               `json:"whole"`              // of the task
+	Recorded  map[string]float64 `json:"recorded,omitempty"` // by the reference, in percent
 }
 
 func reportTask(out *evaluate.Outcome) taskReport {
-	r := taskReport{Task: out.Task.Name, Seconds: out.Result.EvaluationTime, Reused: out.Reused, Files: out.Files, Scores: map[string]float64{}}
+	r := taskReport{Task: out.Task.Name, Seconds: out.Result.EvaluationTime, Reused: out.Reused, Files: out.Files, Scores: map[string]float64{},
+		Queries: out.Queries, Documents: out.Documents, Whole: out.Whole()}
 	for _, s := range out.Result.Splits {
 		r.Split = s.Split
 		for _, e := range s.Entries {

@@ -17,6 +17,7 @@ import (
 // exportOptions are what export is asked for.
 type exportOptions struct {
 	open                        convert.OpenOptions
+	preset                      presetOptions
 	save                        convert.SaveOptions
 	model, out                  string
 	target, dtype               string
@@ -34,7 +35,7 @@ func exportCommand() *cli.Command {
 	o := &exportOptions{}
 	return &cli.Command{
 		Name: "export", Usage: "write a checkpoint as an ONNX model directory", ArgsUsage: "MODEL",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-dir"}, Destination: &o.out, Usage: "`DIR` to make (with --variant: to add to; default then: MODEL)"},
 			&cli.Int64Flag{Name: "opset", Value: 17, Destination: &o.opset, Usage: "version of the operator set, 13 to 23"},
 			&cli.StringFlag{Name: "target", Value: string(pass.Portable), Destination: &o.target, Usage: "what the graph is written for: portable, cpu, cuda or tensorrt"},
@@ -44,6 +45,8 @@ func exportCommand() *cli.Command {
 			&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.open.MaxLength, Usage: "most tokens of a text (default: as the model says)"},
 			&cli.GenericFlag{Name: "query-prompt", Aliases: []string{"query-instruction"}, Value: &optionalString{&o.queryPrompt}, Usage: "`TEXT` that belongs before each query"},
 			&cli.GenericFlag{Name: "document-prompt", Aliases: []string{"document-instruction"}, Value: &optionalString{&o.documentPrompt}, Usage: "`TEXT` that belongs before each document"},
+			&cli.GenericFlag{Name: "add-bos-token", Value: &optionalBool{&o.open.AddBOSToken}, Usage: "0 or 1: write a tokenizer that begins each text with the bos token"},
+			&cli.GenericFlag{Name: "add-eos-token", Value: &optionalBool{&o.open.AddEOSToken}, Usage: "0 or 1: write a tokenizer that ends each text with the eos token"},
 			&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
 			&cli.StringFlag{Name: "adapter", Destination: &o.open.Adapter, Usage: "LoRA adapter in PEFT's format to merge into MODEL: a `DIR` or hf:org/name"},
 			&cli.BoolFlag{Name: "bidirectional", Destination: &o.open.Bidirectional, Usage: "let a decoder's tokens attend to those behind them"},
@@ -53,7 +56,7 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "verify", Value: true, Destination: &o.verify, Usage: "run what was written: optimized and not, alone and in batches, padded on either side"},
 			&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
 			jsonFlag(&o.json),
-		},
+		}, o.preset.flags()...),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
 			if err != nil {
@@ -96,6 +99,9 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	}
 	o.open.Normalize = o.normalize
 	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
+	if err := o.preset.settle(&o.open); err != nil {
+		return err
+	}
 	m, err := convert.Open(o.model, o.open)
 	if err != nil {
 		return err
@@ -106,6 +112,9 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	o.save.Step = convert.Step{Command: "export", Options: map[string]any{
 		"target": o.target, "opset": o.opset, "dtype": o.dtype, "pooling": m.Modules.PoolingName(), "normalize": m.Modules.Normalize,
 	}}
+	if p := o.preset.named(); p != "" {
+		o.save.Step.Options["preset"] = p
+	}
 	warnings, err := convert.Save(ctx, o.out, m, o.save)
 	for _, w := range append(m.Warnings, warnings...) {
 		fmt.Fprintf(stderr, "graft: warning: %s\n", w)

@@ -129,6 +129,11 @@ func printModel(w io.Writer, m *convert.Model) {
 	if m.Arch != nil {
 		row("architecture", "%s: %s", m.Arch.Name, m.Arch.Doc)
 	}
+	if p, made := convert.PresetOf(m); made {
+		row("preset", "%s: %s", p.Name, p.Doc)
+	} else if p != nil {
+		row("preset", "none; --preset %s is made for it (%s)", p.Name, p.Doc)
+	}
 	row("vector", "%d features, pooling %s, normalized %t", m.Dim, m.Modules.PoolingName(), m.Modules.Normalize)
 	if m.Modules.PromptPooling != convert.PromptPooled {
 		row("", "the input pooling_mask leaves the prompt's tokens out (%s)", m.Modules.PromptPooling)
@@ -136,6 +141,14 @@ func printModel(w io.Writer, m *convert.Model) {
 	row("max length", "%d tokens", m.Modules.MaxLength)
 	for _, key := range sortedKeys(m.Modules.Prompts) {
 		row("prompt", "%s: %q", key, m.Modules.Prompts[key])
+	}
+	for _, key := range sortedKeys(m.Modules.Suffixes) {
+		if m.Modules.Suffixes[key] != "" {
+			row("suffix", "%s: %q", key, m.Modules.Suffixes[key])
+		}
+	}
+	if m.Modules.PairTitles {
+		row("documents", "pairs of title and text")
 	}
 	if m.Tokenizer == "" {
 		row("tokenizer", "none")
@@ -168,7 +181,12 @@ func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers 
 	if m.Arch != nil {
 		arch = m.Arch.Name
 	}
+	preset := ""
+	if p, _ := convert.PresetOf(m); p != nil {
+		preset = p.Name
+	}
 	return json.NewEncoder(w).Encode(map[string]any{
+		"preset": preset, "suffixes": m.Modules.Suffixes, "similarity": m.Modules.Similarity,
 		"model": m.Path, "file": m.File, "architecture": arch, "dim": m.Dim, "pooling": m.Modules.PoolingName(),
 		"normalize": m.Modules.Normalize, "prompt_pooling": m.Modules.PromptPooling, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
 		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers, "nodes": nodes,

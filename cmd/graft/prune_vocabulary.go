@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"graft/convert"
@@ -40,7 +42,7 @@ func (o *pruneOptions) tokens(ctx context.Context, m *convert.Model) (*prune.Voc
 // usedTokens are the ids that the texts of a file have.
 func usedTokens(ctx context.Context, tok *tokenizer.Tokenizer, path string, modules convert.Modules) (map[int]bool, error) {
 	prompts := []string{""}
-	for _, p := range modules.Prompts {
+	for _, p := range slices.Concat(slices.Collect(maps.Values(modules.Prompts)), slices.Collect(maps.Values(modules.Suffixes))) {
 		if p != "" {
 			prompts = append(prompts, p)
 		}
