@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,6 +63,11 @@ func (m *Model) newAdapter(o pass.LoRAOptions, weights []*graph.Tensor) (*Adapte
 // sentence-transformers reads, so that the directory is a model for Open and for these libraries. Of o it takes Overwrite,
 // Step and Version. The directory appears under its name when all of it is written.
 func SaveAdapter(ctx context.Context, dir string, m *Model, a *Adapter, o SaveOptions) (warnings []string, err error) {
+	if m.options.Bidirectional {
+		options := map[string]any{bidirectionalKey: true}
+		maps.Copy(options, o.Step.Options)
+		o.Step.Options = options
+	}
 	s := &saver{ctx: ctx, model: m, SaveOptions: o}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("write adapter: %w", err)
@@ -72,6 +78,14 @@ func SaveAdapter(ctx context.Context, dir string, m *Model, a *Adapter, o SaveOp
 		return s.warnings, fmt.Errorf("write adapter %q: %w", dir, err)
 	}
 	return s.warnings, nil
+}
+
+// bidirectionalKey is the option of a step that says how the base of an adapter was opened. PEFT's file has no place for it.
+const bidirectionalKey = "bidirectional"
+
+// attendsBothWays reports whether the adapter with these steps was made for a base whose tokens attend in both directions.
+func attendsBothWays(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool { return s.Options[bidirectionalKey] == true })
 }
 
 // config is the content of adapter_config.json.

@@ -61,6 +61,26 @@ func TestAdapterGolden(t *testing.T) {
 	}
 }
 
+// The adapter of a decoder that was opened to look both ways makes its base look both ways when it is opened.
+func TestAdapterBidirectional(t *testing.T) {
+	from := "../testdata/models/mistral"
+	m := open(t, from, convert.OpenOptions{Bidirectional: true})
+	o := loraOptions(m)
+	g, weights := insert(t, m, o)
+	a, err := m.NewAdapter(o, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if _, err := convert.SaveAdapter(context.Background(), dir, m, a, convert.SaveOptions{Step: convert.Step{Command: "train"}}); err != nil {
+		t.Fatal(err)
+	}
+	b := readExpected(t, from).batch(t, "right")
+	adapted := outputs(t, g, b)
+	within(t, "opened", b, outputs(t, open(t, dir, convert.OpenOptions{}).Graph, b), adapted, 2e-5)
+	within(t, "beside its base", b, outputs(t, open(t, from, convert.OpenOptions{Adapter: dir}).Graph, b), adapted, 2e-5)
+}
+
 // insert adds adapters with first and second factors that are not zero to a copy of m's graph.
 func insert(t *testing.T, m *convert.Model, o pass.LoRAOptions) (g *graph.Model, weights []*graph.Tensor) {
 	t.Helper()
