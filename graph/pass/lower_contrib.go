@@ -14,28 +14,6 @@ func (l *lowerer) contribOp(op string, in []*graph.Value, attrs ...graph.Attr) *
 	return l.b.OpN(graph.Microsoft, op, 1, in, attrs...)[0]
 }
 
-// lowerMultiHeadAttention writes attention of merged heads, each query head with its own key
-// head, with no mask but padding or causal order, as MultiHeadAttention.
-func lowerMultiHeadAttention(l *lowerer, n *graph.Node) (*graph.Value, error) {
-	a, err := attentionOf(n)
-	if err != nil || l.onlyFirst(n) != nil {
-		return lowerAttention(l, n)
-	}
-	keys, padded := paddingMask(a.mask)
-	if !a.merged || a.heads != a.kvHeads || a.softcap != 0 || a.mask != nil && !padded {
-		return lowerAttention(l, n)
-	}
-	in := []*graph.Value{a.q, a.k, a.v}
-	if padded {
-		in = append(in, nil, l.keyMask(keys))
-	}
-	attrs := []graph.Attr{graph.IntAttr("num_heads", a.heads), graph.FloatAttr("scale", float32(a.scale)), graph.FloatAttr("mask_filter_value", maskedScore)}
-	if a.causal {
-		attrs = append(attrs, graph.IntAttr("unidirectional", 1))
-	}
-	return l.contribOp("MultiHeadAttention", in, attrs...), nil
-}
-
 // paddingMask is the value [batch, key], bool or of 0 and 1, of which mask, [batch, 1, 1, key],
 // is a view.
 func paddingMask(mask *graph.Value) (keys *graph.Value, ok bool) {

@@ -44,7 +44,7 @@ var cpu = []rule{
 	{"Gelu", 20, lowerGelu, "an operator from opset 20 on"},
 	{"RMSNormalization", 23, lowerRMSNorm, "an operator from opset 23 on"},
 	{"RotaryEmbedding", 23, lowerRotary, "an operator from opset 23 on"},
-	{"Attention", 0, lowerMultiHeadAttention, "heads are split and merged inside the kernel"},
+	{"Attention", 0, lowerFusedAttention, "heads are split and merged inside the kernel"},
 }
 
 // cuda is what ONNX Runtime's CUDA provider has fused kernels for.
@@ -55,5 +55,5 @@ var cuda = []rule{
 	{"RMSNormalization", 0, lowerSkipRMSNorm, "one kernel for the residual sum and the norm"},
 	{"Gelu", 0, lowerBiasGelu, "one kernel for the bias and GELU"},
 	{"RotaryEmbedding", 0, lowerRotary, "kernels of opset 23 came late"},
-	{"Attention", 0, lowerMultiHeadAttention, "memory-efficient kernels for lengths, with no mask in memory"},
+	{"Attention", 0, lowerFusedAttention, "kernels that take lengths, causal order and windows, with no mask in memory"},
 }

@@ -24,7 +24,7 @@ var narrowing = map[string]func(*narrower, *graph.Node) bool{
 }
 
 // narrowingContrib are ONNX Runtime's own operators, whose CUDA kernels sum in float32.
-var narrowingContrib = []string{"MultiHeadAttention", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "BiasGelu", "FastGelu"}
+var narrowingContrib = []string{"MultiHeadAttention", "GroupQueryAttention", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "BiasGelu", "FastGelu"}
 
 // narrower rewrites a graph of float32 so that its products are computed in a 16-bit type.
 type narrower struct {

@@ -1,0 +1,76 @@
+package convert_test
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"graft/convert"
+	"graft/graph"
+	"graft/graph/onnx"
+	"graft/graph/pass"
+)
+
+// The form for CUDA holds no mask of queries and keys where an operator can say it: causal order,
+// windows, soft caps and grouped heads in GroupQueryAttention in 16 bits, grouped heads in
+// MultiHeadAttention in float32. The kernels of the CPU provider stand for CUDA's here.
+func TestFusedDecoders(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		o     convert.OpenOptions
+		dtype graph.DType
+		want  map[string]int // nodes of attention operators
+	}{
+		{"llama", convert.OpenOptions{}, graph.Float, map[string]int{"com.microsoft.MultiHeadAttention": 2}},
+		{"llama", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"llama-rope-dynamic", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"qwen2", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"qwen3", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"mistral", convert.OpenOptions{}, graph.Float, map[string]int{"Softmax": 2}}, // a window, which MultiHeadAttention does not know
+		{"mistral", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"mistral", convert.OpenOptions{Bidirectional: true}, graph.Float, map[string]int{"com.microsoft.MultiHeadAttention": 2}},
+		{"mistral", convert.OpenOptions{Bidirectional: true}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"gemma2", convert.OpenOptions{}, graph.Float, map[string]int{"Softmax": 3}}, // a soft cap
+		{"gemma2", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 3}},
+		{"gemma3-text", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2}},
+		{"nvembed", convert.OpenOptions{}, graph.Float16, map[string]int{"com.microsoft.GroupQueryAttention": 2, "com.microsoft.MultiHeadAttention": 1}},
+	} {
+		t.Run(fmt.Sprintf("%s/%v/bidirectional=%v", test.name, test.dtype, test.o.Bidirectional), func(t *testing.T) {
+			dir := filepath.Join("../testdata/models", test.name)
+			e := readExpected(t, dir)
+			file := lowered(t, dir, test.o, pass.LowerOptions{Target: pass.CUDA, DType: test.dtype})
+			m, err := onnx.DecodeBytes(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			census := map[string]int{}
+			for _, n := range m.Graph.Nodes {
+				census[strings.TrimPrefix(n.Domain+"."+n.Op, ".")]++
+			}
+			for _, op := range []string{"com.microsoft.GroupQueryAttention", "com.microsoft.MultiHeadAttention", "Softmax"} {
+				if census[op] != test.want[op] {
+					t.Errorf("%d nodes of %s, want %d", census[op], op, test.want[op])
+				}
+			}
+			prefix := "right"
+			if test.o.Bidirectional {
+				prefix = "bidir"
+			}
+			b := e.batch(t, "right")
+			s := session(t, file)
+			want := e.floats(t, prefix+".last_hidden_state")
+			got := run(t, s, b)["last_hidden_state"]
+			for i, v := range got.data {
+				if math.IsNaN(float64(v)) {
+					t.Fatalf("element %d, padding included, is not a number", i)
+				}
+			}
+			if test.dtype != graph.Float {
+				e.atol, e.rtol = 0.03, 0.01
+			}
+			e.near(t, "last_hidden_state", b.real(got), b.real(want))
+		})
+	}
+}
