@@ -30,6 +30,7 @@ import (
 // Contender is one row of a benchmark.
 type Contender struct {
 	Name    string
+	Model   string   // the model as the user named it, with its variant; "" for programs of others
 	Command []string // program and arguments
 	Env     []string // besides the environment
 	File    string   // the model file, for its size; "" where there is none
@@ -46,6 +47,7 @@ type BenchOptions struct {
 // BenchResult is what was measured of one contender.
 type BenchResult struct {
 	Name        string    `json:"name"`
+	Model       string    `json:"model,omitempty"`     // as the user named it, with its variant
 	Note        string    `json:"note"`                // what the contender says of itself, such as the provider that ran
 	LoadSeconds float64   `json:"load_seconds"`        // from its start to being ready, by its own clock
 	Rates       []float64 `json:"docs_per_second"`     // docs a second, one per round
@@ -83,7 +85,7 @@ func Bench(ctx context.Context, contenders []Contender, o BenchOptions) ([]Bench
 			return nil, fmt.Errorf("bench %s: %w", c.Name, err)
 		}
 		processes[i] = p
-		results[i] = BenchResult{Name: c.Name, Note: p.first.Note, LoadSeconds: p.first.LoadSeconds}
+		results[i] = BenchResult{Name: c.Name, Model: c.Model, Note: p.first.Note, LoadSeconds: p.first.LoadSeconds}
 		if st, err := os.Stat(c.File); err == nil {
 			results[i].FileBytes = st.Size()
 		}

@@ -198,7 +198,7 @@ func (o *benchOptions) contenders(models []string, file string) ([]runtime.Conte
 					args = append(args, "--provider-option="+option)
 				}
 				name := strings.Join([]string{filepath.Base(path), variant, p, q}, " ")
-				list = append(list, runtime.Contender{Name: strings.Join(strings.Fields(name), " "), Command: append(args, path), File: modelFile(path, variant)})
+				list = append(list, runtime.Contender{Name: strings.Join(strings.Fields(name), " "), Model: modelAndVariant(path, variant), Command: append(args, path), File: modelFile(path, variant)})
 			}
 		}
 	}
@@ -228,6 +228,14 @@ func splitModel(s, provider, precision string) (path, variant, p, q string) {
 		path, variant = parts[0], ""
 	}
 	return path, variant, p, q
+}
+
+// modelAndVariant is what splitModel reads, without where it runs.
+func modelAndVariant(path, variant string) string {
+	if variant == "" {
+		return path
+	}
+	return path + ":" + variant
 }
 
 // modelFile is the file whose size is shown.

@@ -50,8 +50,8 @@ func (e hintError) Unwrap() error { return e.err }
 
 func withHint(err error, hint string) error { return hintError{err, hint} }
 
-// report prints err and its hints and returns the exit code.
-func report(ctx context.Context, w io.Writer, err error) int {
+// printError prints err and its hints and returns the exit code.
+func printError(ctx context.Context, w io.Writer, err error) int {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		text, more := strings.CutSuffix(err.Error(), ": "+context.Canceled.Error())
 		if !more || !strings.HasPrefix(text, "interrupted") {

@@ -31,6 +31,7 @@ var allowedImports = map[string][]string{
 	"train/dataset":             {"lines"},
 	"quantize":                  {"graph", "graph/pass"},
 	"runtime":                   {"graph", "graph/onnx", "graph/pass", "runtime/ort", "runtime/tokenizer"},
+	"report":                    {},
 	"runtime/ort":               {},
 	"runtime/tokenizer":         {},
 	"evaluate":                  {"lines"},

@@ -28,6 +28,7 @@ func commands() []*cli.Command {
 		inspectCommand(),
 		verifyCommand(),
 		benchCommand(),
+		reportCommand(),
 		dataCommand(),
 		doctorCommand(),
 	}
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: true,
-		ExitErrHandler:  func(*cli.Context, error) {}, // report decides
+		ExitErrHandler:  func(*cli.Context, error) {}, // printError decides
 		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = app.RunContext(ctx, args)
 	}
 	if err != nil {
-		return report(ctx, stderr, err)
+		return printError(ctx, stderr, err)
 	}
 	return 0
 }

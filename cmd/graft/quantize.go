@@ -214,7 +214,7 @@ func (o *quantizeOptions) write(ctx context.Context, m *convert.Model, plan *qua
 	if len(plan.Exclude) > 0 {
 		options["sensitive"] = plan.Exclude
 	}
-	changes := map[string]any{"bytes_before": plan.Before, "bytes_after": plan.After}
+	changes := map[string]any{"layers": plan.Layers, "bytes_before": plan.Before, "bytes_after": plan.After}
 	if plan.Loss != nil {
 		changes["loss"] = *plan.Loss
 	}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"graft/convert"
+	"graft/graph"
+	"graft/graph/pass"
+	"graft/prune"
+	"graft/quantize"
+	"graft/report"
+)
+
+// foundModel is a model of a report, or a variant of one.
+type foundModel struct {
+	report.Model
+	variant string
+	hashes  []string       // of its ONNX file and of its checkpoint
+	history []convert.Step // all of it
+	own     []convert.Step // what its parent does not have
+	parent  *foundModel
+}
+
+// addModel collects a model directory, with its variants and its training log, or a bare ONNX file.
+func (c *collection) addModel(path string) error {
+	if c.repeated(path) {
+		return nil
+	}
+	variants := []string{""}
+	files, err := filepath.Glob(filepath.Join(path, "onnx", "model_*.onnx"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		variants = append(variants, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "model_"), ".onnx"))
+	}
+	for _, v := range variants {
+		m, err := openForReport(path, v)
+		if err != nil {
+			return err
+		}
+		c.models = append(c.models, m)
+	}
+	if log := filepath.Join(path, "train_log.jsonl"); fileExists(log) {
+		return c.addLog(log)
+	}
+	return nil
+}
+
+// openForReport reads what a report says of a model.
+func openForReport(path, variant string) (*foundModel, error) {
+	m, err := convert.Open(path, convert.OpenOptions{ONNX: true, Variant: variant})
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	found := &foundModel{Model: report.Model{Path: path}, variant: variant}
+	hash, err := m.Hash()
+	if err != nil {
+		return nil, err
+	}
+	found.hashes = append(found.hashes, hash)
+	if m.File != "" && variant == "" {
+		if whole, err := convert.Open(path, convert.OpenOptions{}); err == nil { // the checkpoint, which other commands read
+			if hash, err := whole.Hash(); err == nil {
+				found.hashes = append(found.hashes, hash)
+			}
+			whole.Close()
+		}
+	}
+	for _, s := range m.Steps {
+		if s.Variant == "" || s.Variant == variant {
+			found.history = append(found.history, s)
+		}
+	}
+	found.Bytes = weightBytes(m)
+	census := graph.TakeCensus(m.Graph.Graph)
+	found.Parameters, found.Precision = census.Parameters, storedAs(census)
+	if _, err := pass.Raise(m.Graph); err == nil {
+		if layers, err := graph.Layers(m.Graph); err == nil {
+			found.Layers = len(layers)
+		}
+	}
+	return found, nil
+}
+
+// weightBytes is the size of the files that hold a model's weights.
+func weightBytes(m *convert.Model) (n int64) {
+	files := []string{m.File, m.File + ".data", m.File + "_data"}
+	if m.File == "" {
+		files = nil
+		for _, pattern := range []string{"*.safetensors", "pytorch_model*.bin"} {
+			found, _ := filepath.Glob(filepath.Join(m.Dir, pattern)) // fails on a bad pattern alone
+			if files = append(files, found...); len(found) > 0 {
+				break
+			}
+		}
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// storedAs are the element types that hold at least a hundredth of the weights, the most first.
+func storedAs(c graph.Census) string {
+	slices.SortStableFunc(c.DTypes, func(a, b graph.DTypeCount) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	var names []string
+	for _, d := range c.DTypes {
+		if d.Bytes*100 >= c.Bytes {
+			names = append(names, d.DType.String())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// nameModels names models after their folders, and by their paths where two have one name.
+func (c *collection) nameModels() {
+	count := map[string]int{}
+	for _, m := range c.models {
+		count[modelBase(m.Path)+":"+m.variant]++
+	}
+	for _, m := range c.models {
+		m.Name = modelBase(m.Path)
+		if count[m.Name+":"+m.variant] > 1 {
+			m.Name = m.Path
+		}
+		if m.variant != "" {
+			m.Name += ":" + m.variant
+		}
+	}
+}
+
+// modelBase is the last part of a model's path, without the ending of an ONNX file.
+func modelBase(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return strings.TrimSuffix(filepath.Base(path), ".onnx")
+}
+
+// linkModels finds what each model was made from: the model with the longest part of its history, else the
+// one whose hash its first step names.
+func (c *collection) linkModels() {
+	for _, m := range c.models {
+		longest := 0
+		for _, p := range c.models {
+			if n := len(p.history); p != m && n > longest && n < len(m.history) && sameSteps(p.history, m.history[:n]) {
+				m.parent, longest = p, n
+			}
+		}
+		if m.own = m.history[longest:]; m.parent != nil || len(m.own) == 0 {
+			continue
+		}
+		for _, p := range c.models {
+			if p != m && slices.Contains(p.hashes, m.own[0].Parent) && !p.descends(m) {
+				m.parent = p
+				break
+			}
+		}
+	}
+	for _, m := range c.models {
+		if m.parent != nil {
+			m.Parent = m.parent.Name
+		}
+	}
+}
+
+// descends reports whether m was made from another model, directly or not.
+func (m *foundModel) descends(other *foundModel) bool {
+	for p := m.parent; p != nil; p = p.parent {
+		if p == other {
+			return true
+		}
+	}
+	return false
+}
+
+func sameSteps(a, b []convert.Step) bool {
+	x, _ := json.Marshal(a) // read from JSON before
+	y, _ := json.Marshal(b)
+	return bytes.Equal(x, y)
+}
+
+// sortModels puts each model after the one that it was made from, and otherwise leaves the order in which they were found.
+func (c *collection) sortModels() {
+	var sorted []*foundModel
+	var put func(parent *foundModel)
+	put = func(parent *foundModel) {
+		for _, m := range c.models {
+			if m.parent == parent {
+				sorted = append(sorted, m)
+				put(m)
+			}
+		}
+	}
+	put(nil)
+	c.models = sorted
+}
+
+// hiddenSettings are options that say nothing to a reader, and changes that have a part of the page to themselves.
+var hiddenSettings = []string{"data-hash", "layers", "weights_before", "bytes_before"}
+
+// show fills the steps that are shown.
+func (m *foundModel) show() {
+	for _, s := range m.own {
+		m.Steps = append(m.Steps, report.Step{Command: s.Command, Settings: settings(s.Options), Changes: settings(s.Changes)})
+	}
+}
+
+func settings(options map[string]any) []report.Setting {
+	var list []report.Setting
+	for _, key := range slices.Sorted(maps.Keys(options)) {
+		if !slices.Contains(hiddenSettings, key) {
+			list = append(list, report.Setting{Name: strings.ReplaceAll(key, "_", " "), Value: settingText(options[key])})
+		}
+	}
+	return list
+}
+
+// settingText is a value as it is shown.
+func settingText(v any) string {
+	var text string
+	switch v := v.(type) {
+	case string:
+		text = v
+	case float64:
+		text = fmt.Sprintf("%.8g", v)
+	default:
+		raw, _ := json.Marshal(v) // read from JSON before
+		text = strings.ReplaceAll(string(raw), ",", ", ")
+	}
+	if runes := []rune(text); len(runes) > 300 {
+		text = string(runes[:300]) + " …"
+	}
+	return text
+}
+
+// fromJSON reads a value of graft.json in the form that the step's package gave it.
+func fromJSON[T any](v any) (list []T) {
+	raw, err := json.Marshal(v)
+	if err != nil || json.Unmarshal(raw, &list) != nil {
+		return nil // of a form that is not known
+	}
+	return list
+}
+
+// blocks are the importances that pruning measured.
+func (m *foundModel) blocks() []report.Blocks {
+	var all []report.Blocks
+	for _, s := range m.own {
+		if s.Command != "prune" {
+			continue
+		}
+		b := report.Blocks{Model: m.Name, Criterion: settingText(s.Options["criterion"])}
+		for _, l := range fromJSON[prune.Layer](s.Changes["layers"]) {
+			if l.Score != nil {
+				b.Blocks = append(b.Blocks, report.Block{Index: l.Index, Name: l.Name, Score: *l.Score, Kept: l.Kept})
+			}
+		}
+		if len(b.Blocks) > 0 {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// quantized are the errors of weights that quantizing measured.
+func (m *foundModel) quantized() []report.Weights {
+	var all []report.Weights
+	for _, s := range m.own {
+		if s.Command != "quantize" {
+			continue
+		}
+		w := report.Weights{Model: m.Name, Scheme: settingText(s.Options["scheme"])}
+		for _, l := range fromJSON[quantize.Layer](s.Changes["layers"]) {
+			if l.Error != nil {
+				w.Weights = append(w.Weights, report.Weight{Name: l.Name, Form: l.Form, Error: *l.Error, Before: l.Before, After: l.After})
+			}
+		}
+		if len(w.Weights) > 0 {
+			all = append(all, w)
+		}
+	}
+	return all
+}
