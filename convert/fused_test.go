@@ -45,10 +45,7 @@ func TestFusedDecoders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			census := map[string]int{}
-			for _, n := range m.Graph.Nodes {
-				census[strings.TrimPrefix(n.Domain+"."+n.Op, ".")]++
-			}
+			census := nodeCounts(m)
 			for _, op := range []string{"com.microsoft.GroupQueryAttention", "com.microsoft.MultiHeadAttention", "Softmax"} {
 				if census[op] != test.want[op] {
 					t.Errorf("%d nodes of %s, want %d", census[op], op, test.want[op])
@@ -71,6 +68,23 @@ func TestFusedDecoders(t *testing.T) {
 				e.atol, e.rtol = 0.03, 0.01
 			}
 			e.near(t, "last_hidden_state", b.real(got), b.real(want))
+			if report, err := pass.Raise(m); err != nil || report.Raised["Attention"] < census["com.microsoft.GroupQueryAttention"]+census["com.microsoft.MultiHeadAttention"] {
+				t.Errorf("raised %v: %v", report, err)
+			}
+			if err := pass.Lower(m, pass.LowerOptions{Target: pass.CUDA, DType: test.dtype}); err != nil {
+				t.Fatal(err)
+			}
+			if again := nodeCounts(m)["com.microsoft.GroupQueryAttention"]; again != census["com.microsoft.GroupQueryAttention"] {
+				t.Errorf("raised and lowered again: %d nodes of GroupQueryAttention, want %d", again, census["com.microsoft.GroupQueryAttention"])
+			}
 		})
 	}
+}
+
+func nodeCounts(m *graph.Model) map[string]int {
+	counts := map[string]int{}
+	for _, n := range m.Graph.Nodes {
+		counts[strings.TrimPrefix(n.Domain+"."+n.Op, ".")]++
+	}
+	return counts
 }

@@ -17,6 +17,7 @@ var contribs = map[string]func(*raiser, *graph.Node) []*graph.Value{
 	"RotaryEmbedding":                  contribRotary,
 	"Attention":                        contribAttention,
 	"MultiHeadAttention":               contribMultiHead,
+	"GroupQueryAttention":              contribGroupQuery,
 }
 
 func raiseContrib(r *raiser, n *graph.Node) []*graph.Value {

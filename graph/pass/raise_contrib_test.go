@@ -50,6 +50,15 @@ func TestRaiseContrib(t *testing.T) {
 			scores := b.Const(tensor("scores", 1, 1, heads, 5, 5))
 			return ms(b, "MultiHeadAttention", 1, []*graph.Value{q, k, v, nil, int32s(b, mask), scores}, numHeads, graph.FloatAttr("scale", 0.3))[0]
 		}, map[string]int{"Attention": 1}},
+		"GroupQueryAttention": {func(b *graph.Builder, x, mask *graph.Value) *graph.Value {
+			return groupQuery(b, x, mask, graph.FloatAttr("scale", 0.3), graph.FloatAttr("softcap", 2))
+		}, map[string]int{"Attention": 1}},
+		"GroupQueryAttention of a window": {func(b *graph.Builder, x, mask *graph.Value) *graph.Value {
+			return groupQuery(b, x, mask, graph.IntAttr("local_window_size", 2))
+		}, map[string]int{"Attention": 1}},
+		"GroupQueryAttention that looks both ways": {func(b *graph.Builder, x, mask *graph.Value) *graph.Value {
+			return groupQuery(b, x, mask, graph.IntAttr("causal", 0))
+		}, map[string]int{"Attention": 1}},
 		"RotaryEmbedding": {func(b *graph.Builder, x, mask *graph.Value) *graph.Value {
 			places := b.Op("CumSum", []*graph.Value{mask, b.Int64(1)})
 			cos, sin := b.Const(tensor("cos", 1, 16, headSize/2)), b.Const(tensor("sin7", 1, 16, headSize/2))
@@ -58,4 +67,15 @@ func TestRaiseContrib(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { expectRaised(t, modelOf(t, 17, c.build), c.want) })
 	}
+}
+
+// groupQuery is GroupQueryAttention without a cache, zero at padding, where the kernel's result is not defined.
+func groupQuery(b *graph.Builder, x, mask *graph.Value, attrs ...graph.Attr) *graph.Value {
+	q, k, v := linears(b, x)
+	const shared = hidden / 2
+	last := b.Cast(b.Sub(b.ReduceSum(mask, false, 1), b.Int64(1)), graph.Int32)
+	keys := b.Cast(b.Squeeze(b.Size(x, 1), 0), graph.Int32)
+	attrs = append(attrs, graph.IntAttr("num_heads", heads), graph.IntAttr("kv_num_heads", heads/2))
+	y := b.OpN(graph.Microsoft, "GroupQueryAttention", 1, []*graph.Value{q, b.Slice(k, 2, 0, shared), b.Slice(v, 2, 0, shared), nil, nil, last, keys}, attrs...)[0]
+	return b.Where(b.Unsqueeze(b.Cast(mask, graph.Bool), 2), y, b.Scalar(0))
 }
