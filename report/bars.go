@@ -1,6 +1,8 @@
 package report
 
 import (
+	"strings"
+
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -22,13 +24,13 @@ const (
 	barAxes   = 46 // what axis, ticks and label take above and below the rows
 )
 
-// newBarPlot is a plot of the bars; legend explains colours.
+// newBarPlot is a plot of the bars.
 func newBarPlot(label string, b bars) (p *plot.Plot, height float64) {
 	p = newPlot(label, "")
 	p.Add(b)
-	names := make([]string, len(b))
+	names, shared := make([]string, len(b)), b.shared()
 	for i, row := range b {
-		names[len(b)-1-i] = cut(row.name, 30)
+		names[len(b)-1-i] = cut(row.name[shared:], 30)
 	}
 	p.NominalY(names...)
 	p.X.Min = min(0, p.X.Min)
@@ -56,14 +58,20 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 		at := y(float64(len(b) - 1 - i))
 		start, end := x(0), x(row.value)
 		c.FillPolygon(row.color, []vg.Point{{X: start, Y: at - half}, {X: end, Y: at - half}, {X: end, Y: at + half}, {X: start, Y: at + half}})
-		c.FillText(style, vg.Point{X: max(start, end) + 4, Y: at}, row.text)
+		c.FillText(style, vg.Point{X: max(start, end) + 4, Y: at + 1.5}, row.text)
 	}
 }
 
-// swatch is a colour in a legend.
-type swatch struct{ color ink }
-
-// Thumbnail implements plot.Thumbnailer.
-func (s swatch) Thumbnail(c *draw.Canvas) {
-	c.FillPolygon(s.color, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Min.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Min.X, Y: c.Max.Y}})
+// shared is the length of what all names begin with, up to a dot.
+func (b bars) shared() int {
+	if len(b) == 0 {
+		return 0
+	}
+	n := strings.LastIndexByte(b[0].name, '.') + 1
+	for _, row := range b {
+		for !strings.HasPrefix(row.name, b[0].name[:n]) {
+			n = strings.LastIndexByte(b[0].name[:n-1], '.') + 1
+		}
+	}
+	return n
 }

@@ -29,6 +29,9 @@ func (p *Page) trainingFigures() ([]Figure, error) {
 	return figures, nil
 }
 
+// legendRoom is the share of a plot's height that a line of its legend takes.
+const legendRoom = 0.08
+
 // lossFigure shows each step's loss and its running mean.
 func lossFigure(t Training) (Figure, bool, error) {
 	each := make(plotter.XYs, 0, len(t.Steps))
@@ -50,6 +53,7 @@ func lossFigure(t Training) (Figure, bool, error) {
 		return Figure{}, false, err
 	}
 	p.Y.Min = min(0, p.Y.Min)
+	widen(&p.Y, 0, legendRoom*2)
 	return Figure{Name: fileName("loss", t.Name), Title: t.Name + ": loss", Caption: "Loss of each training step, and its running mean.", plot: p}, true, nil
 }
 
@@ -106,7 +110,7 @@ func evaluationFigure(t Training) (Figure, bool, error) {
 		dots.GlyphStyle = draw.GlyphStyle{Color: color, Radius: 3, Shape: draw.CircleGlyph{}}
 		p.Add(dots)
 	}
-	widen(&p.Y, 0.05, 0.05+0.08*float64(len(curves))) // for the legend
+	widen(&p.Y, 0.05, 0.05+legendRoom*float64(len(curves)))
 	return Figure{Name: fileName("evaluations", t.Name), Title: t.Name + ": evaluations", Caption: "What the model scored on the way.", plot: p}, true, nil
 }
 

@@ -29,10 +29,16 @@ type Figure struct {
 // pngDPI gives a PNG twice the dots of a usual screen.
 const pngDPI = 192
 
+// draw draws the plot inside a margin.
+func (f *Figure) draw(c vg.CanvasSizer) {
+	const margin = 8
+	f.plot.Draw(draw.Crop(draw.New(c), margin, -margin-6, margin, -margin))
+}
+
 // PNG writes the plot as an image.
 func (f *Figure) PNG(w io.Writer) error {
 	c := vgimg.NewWith(vgimg.UseWH(vg.Points(f.width), vg.Points(f.height)), vgimg.UseDPI(pngDPI), vgimg.UseBackgroundColor(paper))
-	f.plot.Draw(draw.New(c))
+	f.draw(c)
 	if _, err := (vgimg.PngCanvas{Canvas: c}).WriteTo(w); err != nil {
 		return fmt.Errorf("draw %q: %w", f.Name, err)
 	}
@@ -42,7 +48,7 @@ func (f *Figure) PNG(w io.Writer) error {
 // SVG is the plot as an element of the page: it scales with its column, and its colours are the page's.
 func (f *Figure) SVG() (template.HTML, error) {
 	c := vgsvg.New(vg.Points(f.width), vg.Points(f.height))
-	f.plot.Draw(draw.New(c))
+	f.draw(c)
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return "", fmt.Errorf("draw %q: %w", f.Name, err)
@@ -58,10 +64,11 @@ func (f *Figure) SVG() (template.HTML, error) {
 	return template.HTML(head + themed(body)), nil
 }
 
-// svgFont is what vgsvg says of the one font that is used, for every text.
-var svgFont = regexp.MustCompile(`font-family:[^;"]*;font-variant:[^;"]*;font-weight:[^;"]*;font-style:[^;"]*;`)
+// svgText is a text of a drawing. There is one font and one size.
+var svgText = regexp.MustCompile(`<text ([^>]*?)font-family:[^;"]*;font-variant:[^;"]*;font-weight:[^;"]*;font-style:[^;"]*;([^>]*)>([^<]*)</text>`)
 
-// themed replaces the colours of a drawing by the page's variables, and its font by the page's.
+// themed replaces the colours of a drawing by the page's variables. Texts get the page's font, whatever the reader
+// has, but the width that they were placed with.
 func themed(svg string) string {
 	var pairs []string
 	for _, i := range inks() {
@@ -70,7 +77,13 @@ func themed(svg string) string {
 			pairs = append(pairs, property+hex, property+"var(--"+i.variable+")")
 		}
 	}
-	return svgFont.ReplaceAllString(strings.NewReplacer(pairs...).Replace(svg), "")
+	style := letters(words)
+	svg = svgText.ReplaceAllStringFunc(svg, func(text string) string {
+		part := svgText.FindStringSubmatch(text)
+		width := style.Width(html.UnescapeString(part[3]))
+		return fmt.Sprintf(`<text textLength="%.2f" lengthAdjust="spacingAndGlyphs" %s%s>%s</text>`, width.Points(), part[1], part[2], part[3])
+	})
+	return strings.NewReplacer(pairs...).Replace(svg)
 }
 
 // notInFileNames is what a file's name does not hold here.

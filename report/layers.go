@@ -10,25 +10,18 @@ func (p *Page) blockFigures() ([]Figure, error) {
 	var figures []Figure
 	for _, b := range p.Blocks {
 		var rows bars
-		removed := false
 		for _, block := range b.Blocks {
 			row := bar{name: fmt.Sprintf("block %d", block.Index), value: block.Score, text: fmt.Sprintf("%.4f", block.Score), color: series[0]}
 			if !block.Kept {
-				row.color, removed = series[1], true
+				row.color, row.text = series[1], row.text+", removed"
 			}
 			rows = append(rows, row)
 		}
 		f := Figure{
 			Name: fileName(b.Criterion, b.Model), Title: fmt.Sprintf("%s: %s", b.Model, b.Criterion),
-			Caption: "What each transformer block does to the model; the least important go first.", width: plotWidth,
+			Caption: "What each transformer block does to the model; the least important go first. Orange ones were removed.", width: plotWidth,
 		}
 		f.plot, f.height = newBarPlot(b.Criterion, rows)
-		if removed {
-			f.Caption += " Orange blocks were removed."
-			f.plot.Legend.Add("kept", swatch{series[0]})
-			f.plot.Legend.Add("removed", swatch{series[1]})
-			f.plot.Legend.Top = false
-		}
 		figures = append(figures, f)
 	}
 	return figures, nil

@@ -98,8 +98,8 @@ func (p *Page) qualityFigures() ([]Figure, error) {
 func newScatterPlot(x, y string, marks scatter) *plot.Plot {
 	p := newPlot(x, y)
 	p.Add(grid(), marks)
-	widen(&p.X, 0.18, 0.3)
-	p.X.Min = max(0, p.X.Min)
+	p.X.Min = 0
+	widen(&p.X, 0, 0.2)
 	widen(&p.Y, 0.15, 0.15)
 	return p
 }
@@ -117,7 +117,9 @@ func grid() *plotter.Grid {
 func (p *Page) speedMarks(qualities []Quality) scatter {
 	providers := map[string]bool{}
 	for _, s := range p.Speeds {
-		providers[s.Provider] = true
+		if s.Model != "" {
+			providers[s.Provider] = true
+		}
 	}
 	var marks scatter
 	var rows []Speed
