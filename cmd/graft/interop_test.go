@@ -31,18 +31,6 @@ func python(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// graft runs the program and returns its standard output.
-func graft(t *testing.T, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command("graft", args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("graft %q: %v", args, err)
-	}
-	return out
-}
-
 var (
 	fixtureModel   = filepath.Join("..", "..", "testdata", "models", "bert")
 	fixtureDataset = filepath.Join("..", "..", "testdata", "eval", "dataset")

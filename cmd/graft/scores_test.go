@@ -75,6 +75,18 @@ func (g golden) check(t *testing.T, flags ...string) {
 	}
 }
 
+// graft runs the program and returns its standard output.
+func graft(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command("graft", args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("graft %q: %v", args, err)
+	}
+	return out
+}
+
 // sharedData is a path below the folder of large test data: GRAFT_SHARED, or "shared" beside the
 // module.
 func sharedData(name string) string {
