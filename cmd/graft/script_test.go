@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ROOT", root)
 			e.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
+			e.Setenv("SYSTEMS", filepath.Join(root, "testdata", "systems"))
 			if err := os.Mkdir(filepath.Join(e.WorkDir, ".home"), 0o777); err != nil {
 				return err
 			}
@@ -107,6 +108,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"holds":    holds,
 	"triplets": makeTriplets,
 	"samelog":  sameLog,
+
+	"checkpoint": makeCheckpoint,
+	"vectors":    sameVectors,
 }
 
 // exits CODE PROGRAM [ARGUMENT…] runs the program, which must end with the exit code.
