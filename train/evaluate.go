@@ -10,15 +10,13 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"graft/runtime/tokenizer"
 )
 
 // modelEncoder is the Encoder that evaluations get: the program that is trained, with the weights as they are.
 type modelEncoder struct {
 	mu        sync.Mutex
 	encoder   *encoder
-	tokenizer *tokenizer.Tokenizer
+	model     *Model
 	dim       int
 	normalize bool
 	tokens    int // padded, of a sub-batch
@@ -44,7 +42,7 @@ func newModelEncoder(e *encoder, m Model, o Options) *modelEncoder {
 		tokens = evaluationTokens
 	}
 	return &modelEncoder{
-		encoder: e, tokenizer: m.Tokenizer, dim: m.Dim, normalize: o.Normalized, tokens: tokens,
+		encoder: e, model: &m, dim: m.Dim, normalize: o.Normalized, tokens: tokens,
 		query:   side{o.QueryInstruction, o.QueryMaxLen},
 		passage: side{o.PassageInstruction, o.PassageMaxLen},
 	}
@@ -85,7 +83,7 @@ func (e *modelEncoder) window(ctx context.Context, texts []string, s side) ([]fl
 	for i, t := range texts {
 		prompted[i] = s.instruction + t
 	}
-	ids, err := tokenize(ctx, e.tokenizer, prompted, s.maxLength)
+	ids, err := e.model.tokenize(ctx, prompted, s.maxLength)
 	if err != nil {
 		return nil, err
 	}
@@ -114,19 +112,6 @@ func normalize(v []float32) {
 	for i := range v {
 		v[i] = float32(float64(v[i]) / length)
 	}
-}
-
-// tokenize gives the ids of texts, cut at maxLength tokens. It is dataset's Tokenize for a tokenizer.
-func tokenize(ctx context.Context, t *tokenizer.Tokenizer, texts []string, maxLength int) ([][]int32, error) {
-	encoded, err := t.EncodeBatch(ctx, texts, tokenizer.EncodeOptions{MaxLength: maxLength})
-	if err != nil {
-		return nil, err
-	}
-	ids := make([][]int32, len(encoded))
-	for i := range encoded {
-		ids[i] = encoded[i].IDs
-	}
-	return ids, nil
 }
 
 // best follows the metric that says which checkpoint is best.

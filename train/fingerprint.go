@@ -36,7 +36,7 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 			"lr-scheduler-type": o.LRSchedulerType, "warm-up steps": text(s.warmup), "seed": text(o.Seed), "parity": text(o.Parity),
 		},
 		Numerics: map[string]string{
-			"bf16": text(o.BF16), "fp16": text(o.FP16), "recompute": text(o.Recompute), "padding": o.Padding,
+			"bf16": text(o.BF16), "fp16": text(o.FP16), "frozen-dtype": o.FrozenDType, "recompute": text(o.Recompute), "padding": o.Padding,
 			"batch-tokens": text(o.BatchTokens), "encode-once": text(o.EncodeOnce), "grad-cache-chunk": text(o.GradCacheChunk),
 			"device": device, "threads": text(threads), "version": o.Version, "libtorch": libtorch,
 		},
@@ -80,7 +80,7 @@ func differences(was, is map[string]string) []string {
 // bits; "" where nothing does.
 func (f fingerprint) check(saved fingerprint) (warning string, err error) {
 	if d := differences(saved.Course, f.Course); len(d) > 0 {
-		return "", fmt.Errorf("it is of another run: %s", strings.Join(d, "; "))
+		return "", &MismatchError{d}
 	}
 	if d := differences(saved.Numerics, f.Numerics); len(d) > 0 {
 		warning = "the run goes on, but not bit for bit as it would have: " + strings.Join(d, "; ")

@@ -43,6 +43,8 @@ func TestValidate(t *testing.T) {
 		"--dropout: 1 is not less than 1":                                func(o *Options) { o.Dropout = 1 },
 		"--num-train-epochs: 0 epochs and no --max-steps":                func(o *Options) { o.NumTrainEpochs = 0 },
 		"--fp16: cannot be together with --bf16":                         func(o *Options) { o.FP16, o.BF16 = true, true },
+		`--frozen-dtype: "int8" is not one of fp32, bf16`:                func(o *Options) { o.FrozenDType = "int8" },
+		"--frozen-dtype: nothing is frozen":                              func(o *Options) { o.FrozenDType = "bf16" },
 		"--use-inbatch-neg: contradicts --objective own-group":           func(o *Options) { o.UseInbatchNeg, o.Objective = true, "own-group" },
 		"--distill: needs the hard negatives":                            func(o *Options) { o.Distill, o.UseInbatchNeg = "kl", true },
 		"--lora-rank: 0 is less than 1":                                  func(o *Options) { o.FineTuneType, o.LoraRank = "lora", 0 },
@@ -82,6 +84,12 @@ func TestRefuse(t *testing.T) {
 			o.Distill = "kl"
 			appendText(t, o.TrainData[0], `{"query": "a", "pos": ["b"], "neg": ["c"]}`+"\n", 1)
 		},
+		"--objective all-passages reads the negatives too": func(t *testing.T, _ *Model, o *Options) {
+			o.Objective, o.TrainData = "in-batch", []string{ownGroupFile(t, o.TrainData[0])}
+		},
+		"--train-group-size 2 or more": func(t *testing.T, _ *Model, o *Options) {
+			o.TrainGroupSize, o.TrainData = 1, []string{ownGroupFile(t, o.TrainData[0])}
+		},
 		"leave no negative": func(t *testing.T, _ *Model, o *Options) {
 			o.TrainGroupSize = 1
 			if err := os.WriteFile(o.TrainData[0], []byte(`{"query": "a", "pos": ["b"]}`+"\n"), 0o666); err != nil {
@@ -111,6 +119,16 @@ func TestRefuse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ownGroupFile gives a file of rows the name of one whose rows take negatives from their own groups alone.
+func ownGroupFile(t *testing.T, path string) string {
+	t.Helper()
+	named := filepath.Join(filepath.Dir(path), "rows_no_in_batch_neg.jsonl")
+	if err := os.Rename(path, named); err != nil {
+		t.Fatal(err)
+	}
+	return named
 }
 
 // appendText puts a line behind so many lines of a file.

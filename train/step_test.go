@@ -75,6 +75,7 @@ var variations = map[string]struct {
 	"bert bf16":       {"bert/infonce", func(o *Options) { o.BF16 = true }},
 	"llama":           {"llama/infonce", func(*Options) {}},
 	"llama recompute": {"llama/matryoshka", func(o *Options) { o.Recompute = true }},
+	"llama lora":      {"llama/lora", func(o *Options) { o.Recompute, o.BF16, o.FrozenDType = true, true, "bf16" }},
 }
 
 // eachVariation runs a test for each; dropping says that the model has dropout.

@@ -33,7 +33,9 @@ func newTrainer(t testing.TB, m *graph.Model, o Options, gatherer loss.Gatherer)
 			lora[v.Name] = true
 		}
 	}
-	p, err := torch.Compile(m, torch.CompileOptions{Outputs: []string{embedding}, Trainable: trains(o.FineTuneType, lora), Recompute: o.Recompute})
+	p, err := torch.Compile(m, torch.CompileOptions{
+		Outputs: []string{embedding}, Trainable: trains(o.FineTuneType, lora), Recompute: o.Recompute, FrozenDType: frozenDTypes[o.FrozenDType],
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

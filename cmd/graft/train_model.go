@@ -60,9 +60,6 @@ func (t *trainee) prepare() error {
 	if t.options.open.Bidirectional && o.FineTuneType == "lora" {
 		t.warn("an adapter cannot say that its base attends in both directions: give --bidirectional when it is exported too")
 	}
-	if m.Modules.LowerCase {
-		t.warn("the model's settings have texts lowered before they are tokenized (do_lower_case), which is left to the tokenizer in training")
-	}
 	if m.Tokenizer == "" {
 		return fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
 	}
@@ -93,7 +90,7 @@ func (t *trainee) prepare() error {
 	t.fitMatryoshka()
 	t.trained = train.Model{
 		Graph: m.Graph, Tokenizer: tok, TokenizerHash: ids, Name: m.Path, Hash: hash, MaxLength: m.Sizes.Positions, Dim: m.Dim,
-		LoraTargets: m.LoRATargets(),
+		LoraTargets: m.LoRATargets(), LowerCase: m.Modules.LowerCase,
 	}
 	if m.Arch != nil {
 		t.trained.Arch = m.Arch.Name

@@ -39,6 +39,9 @@ func (s *Scope) Autocast(d DType, dev Device, f func()) {
 	f()
 }
 
+// autocastTo is the type that autocast goes down to on the kind of dev at present; 0: it is off.
+func autocastTo(dev Device) DType { return DType(shim.AutocastDType(int(dev.Kind))) }
+
 // WithoutAutocast runs f without autocast on the kind of dev, and restores what was before.
 func (s *Scope) WithoutAutocast(dev Device, f func()) {
 	defer shim.AutocastBegin(int(dev.Kind), int32(Float32), false).End()

@@ -34,20 +34,28 @@ func gather(c *call) *Tensor {
 	shape := x.Shape()
 	axis := c.axis(c.node().Int("axis", 0), len(shape))
 	if h := c.value(1).h; h != nil && len(h.Shape) == 0 {
-		return c.Select(x, axis, c.ints(1)[0])
+		return c.float32(c.Select(x, axis, c.ints(1)[0]))
 	}
 	index := c.tensor(1)
 	if index == nil {
 		return nil
 	}
 	if axis == 0 && len(shape) == 2 && c.run.program.isWeight(c.step.in[0]) {
-		return c.Embedding(x, index)
+		return c.float32(c.Embedding(x, index))
 	}
 	flat := c.then(c.nonNegative(index, shape[axis]), func(y *Tensor) *Tensor { return c.Reshape(y, -1) })
 	y := c.then(flat, func(i *Tensor) *Tensor { return c.IndexSelect(x, axis, i) })
-	return c.then(y, func(y *Tensor) *Tensor {
+	return c.float32(c.then(y, func(y *Tensor) *Tensor {
 		return c.Reshape(y, slices.Concat(shape[:axis], index.Shape(), shape[axis+1:])...)
-	})
+	}))
+}
+
+// float32 is x, looked up in a weight: where that is kept in half precision, in the type that the graph computes in.
+func (c *call) float32(x *Tensor) *Tensor {
+	if x == nil || !c.run.program.isWeight(c.step.in[0]) || x.DType() != BFloat16 && x.DType() != Float16 {
+		return x
+	}
+	return c.then(x, func(x *Tensor) *Tensor { return c.To(x, Float32) })
 }
 
 func gatherElements(c *call) *Tensor {

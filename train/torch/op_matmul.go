@@ -28,10 +28,11 @@ func linear(c *call) *Tensor {
 	return c.linear(x, w, b)
 }
 
-// linear is x·Wᵀ + b. Where the weight is kept in half precision, the product is computed in it.
+// linear is x·Wᵀ + b. Where the weight is kept in half precision, the product is computed in it; autocast to that type
+// does so by itself.
 func (c *call) linear(x, w, b *Tensor) *Tensor {
 	d, kept := x.DType(), w.DType()
-	if kept != BFloat16 && kept != Float16 || d == kept {
+	if kept != BFloat16 && kept != Float16 || d == kept || autocastTo(x.Device()) == kept {
 		return c.Linear(x, w, b)
 	}
 	half := c.To(x, kept)

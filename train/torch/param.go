@@ -4,6 +4,7 @@ package torch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"graft/graph"
@@ -66,13 +67,18 @@ func addSources(set map[*graph.Value]bool, v *graph.Value) {
 
 // loadParameters copies the weights to the device, each once however many nodes read it.
 func (c *compiler) loadParameters() error {
+	uses := c.model.Graph.Uses()
 	for _, v := range c.model.Graph.Initializers {
 		if !c.params[v] {
 			continue
 		}
 		p := Parameter{Name: v.Name, Init: v.Init, Trainable: c.options.Trainable == nil || c.options.Trainable(v.Name)}
 		var err error
-		if p.Tensor, err = c.loadParameter(&p); err != nil {
+		want := Float32
+		if c.options.FrozenDType != 0 && !p.Trainable && mayBeHalf(v, uses[v]) {
+			want = c.options.FrozenDType
+		}
+		if p.Tensor, err = c.loadParameter(&p, want); err != nil {
 			return fmt.Errorf("load weight %q: %w", v.Name, err)
 		}
 		i := c.slot(v)
@@ -82,14 +88,19 @@ func (c *compiler) loadParameters() error {
 	return nil
 }
 
-func (c *compiler) loadParameter(p *Parameter) (*Tensor, error) {
+// mayBeHalf reports whether a weight may be kept in half precision: it is a matrix, and all that reads it multiplies by
+// it or looks rows up in it, see call.linear and gather.
+func mayBeHalf(v *graph.Value, uses []graph.Use) bool {
+	return len(v.Init.Shape) == 2 && !slices.ContainsFunc(uses, func(u graph.Use) bool {
+		product := u.Node.Domain == fusedDomain && u.Node.Op == "Linear" || u.Node.Is("Gemm")
+		return !(product && u.Index == 1 || u.Node.Is("Gather") && u.Index == 0)
+	})
+}
+
+func (c *compiler) loadParameter(p *Parameter, want DType) (*Tensor, error) {
 	s := NewScope()
 	defer s.Close()
 	t := s.upload(p.Init, c.options.Device)
-	want := Float32
-	if frozen := c.options.FrozenDType; frozen != 0 && !p.Trainable && len(p.Init.Shape) > 1 {
-		want = frozen
-	}
 	if t != nil && t.DType() != want {
 		t = s.To(t, want)
 	}

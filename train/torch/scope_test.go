@@ -5,9 +5,7 @@ package torch
 import (
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -312,71 +310,4 @@ func TestOwnership(t *testing.T) {
 	if n := Live() - before; n != 0 {
 		t.Errorf("%d tensors live at the end", n)
 	}
-}
-
-// Two thousand steps leave the count of tensors and resident memory as they were.
-func TestNoLeak(t *testing.T) {
-	unlock := Lock()
-	defer unlock()
-	before := Live()
-	setup := NewScope()
-	defer setup.Close()
-	w := require(t, normal(setup, 1, 16, 16))
-	optimizer, err := NewAdamW([]*Tensor{w}, []bool{true}, AdamWOptions{0.9, 0.999, 1e-8, 0.01})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer optimizer.Close()
-	r := &RNG{Seed: 1}
-	step := func() {
-		s := NewScope()
-		defer s.Close()
-		x := normal(s, 2, 2, 2, 8, 16)
-		var y *Tensor
-		s.Autocast(BFloat16, Device{}, func() {
-			y = Recompute(s, func(s *Scope, in []*Tensor) []*Tensor {
-				r := RNG{Seed: 3}
-				h := s.Gelu(s.Linear(s.Dropout(in[0], 0.1, &r), w, nil), false)
-				return []*Tensor{s.AttentionDropout(h, h, h, nil, false, 0.1, 0.1, &r)}
-			}, []*Tensor{x})[0]
-		})
-		s.Backward(s.Mean(s.To(s.Dropout(y, 0.1, r), Float32), false))
-		if s.Err() != nil {
-			t.Fatal(s.Err())
-		}
-		if _, err := ClipGradNorm([]*Tensor{w}, 1); err != nil {
-			t.Fatal(err)
-		}
-		if err := optimizer.Step(1e-3); err != nil {
-			t.Fatal(err)
-		}
-		w.ZeroGrad()
-	}
-	for range 200 {
-		step()
-	}
-	live, resident := Live(), residentBytes(t)
-	for range 2000 {
-		step()
-	}
-	if n := Live(); n != live || n-before != 4 {
-		t.Errorf("%d tensors live, %d before the loop", n-before, live-before)
-	}
-	// 1 KiB a step would be 2 MiB.
-	if grown := residentBytes(t) - resident; grown > 1<<20 {
-		t.Errorf("resident memory grew by %d bytes in 2000 steps", grown)
-	}
-}
-
-func residentBytes(t *testing.T) int64 {
-	t.Helper()
-	raw, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Skip("no /proc/self/statm")
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(raw))[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * int64(os.Getpagesize())
 }

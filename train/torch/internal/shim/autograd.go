@@ -35,6 +35,9 @@ func AutocastBegin(device int, dtype int32, on bool) Autocast {
 	return Autocast{C.graft_autocast_begin(C.int(device), C.int(dtype), number(on))}
 }
 
+// AutocastDType is the type of autocast for one kind of device, 0 where it is off.
+func AutocastDType(device int) int32 { return int32(C.graft_autocast_dtype(C.int(device))) }
+
 // End restores the state before AutocastBegin.
 func (a Autocast) End() { C.graft_autocast_end(a.before) }
 

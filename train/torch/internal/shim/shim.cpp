@@ -183,6 +183,11 @@ graft_autocast graft_autocast_begin(int device, int dtype, int on) {
   return before;
 }
 
+int graft_autocast_dtype(int device) {
+  auto d = device ? at::kCUDA : at::kCPU;
+  return at::autocast::is_autocast_enabled(d) ? (int)at::autocast::get_autocast_dtype(d) : 0;
+}
+
 void graft_autocast_end(graft_autocast before) {
   auto d = before.device ? at::kCUDA : at::kCPU;
   at::autocast::clear_cache();

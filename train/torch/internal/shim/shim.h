@@ -29,6 +29,7 @@ char* graft_recompute(uintptr_t closure, void** in, int inputs, void** out, int 
 typedef struct { int device; int enabled; int dtype; int cache; } graft_autocast;
 graft_autocast graft_autocast_begin(int device, int dtype, int on);
 void graft_autocast_end(graft_autocast before);
+int graft_autocast_dtype(int device); // 0: off
 
 // Gradients and optimizer; a parameter without gradient is left out.
 char* graft_adamw(void** params, void** exp_avgs, void** exp_avg_sqs, void** steps, int n, double lr, double beta1,
