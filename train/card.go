@@ -191,6 +191,9 @@ func (c card) Settings() []setting {
 	}
 	if o.Distill != "" {
 		list = append(list, setting{"distill", o.Distill})
+		if o.Teacher != "" {
+			list = append(list, setting{"teacher", filepath.Base(o.Teacher)})
+		}
 	}
 	if o.FineTuneType == "lora" {
 		list = append(list, setting{"lora-rank", o.LoraRank}, setting{"lora-alpha", o.LoraAlpha}, setting{"lora-dropout", o.LoraDropout})

@@ -136,6 +136,9 @@ func (r *run) writeModel(ctx context.Context, curve []StepLine) error {
 			return err
 		}
 	}
+	if err := r.forgetTeacher(); err != nil {
+		return err
+	}
 	return syncPath(r.options.OutputDir)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"graft/graph"
 	"graft/runtime/tokenizer"
+	"graft/train/dataset"
 )
 
 // Options is what a training run can be told. The names are those of the command's flags, and the defaults of
@@ -14,9 +15,9 @@ type Options struct {
 	// Files.
 	ModelNameOrPath    string   // as the user named the model; for the log and the card
 	OutputDir          string   // the model directory to write; checkpoints, logs and the card are in it too
-	TrainData          []string // jsonl files, or folders of them; .gz is read
+	TrainData          []string // jsonl files, or folders of them; .gz is read. For a teacher's vectors also .txt
 	OverwriteOutputDir bool     // begin anew in a directory that holds something, forgetting its checkpoints
-	CacheDir           string   // where token ids are kept between runs; "": a temporary folder
+	CacheDir           string   // where token ids and a teacher's vectors are kept between runs; "": until a run has ended
 
 	// What is trained.
 	FineTuneType          string  // sft, lora or bitfit
@@ -57,7 +58,8 @@ type Options struct {
 	MatryoshkaDims        []int
 	MatryoshkaLossWeights []float64
 	MatryoshkaFullDim     bool    // train the model's full width too where MatryoshkaDims lacks it
-	Distill               string  // "", kl or margin-mse: learn from pos_scores and neg_scores
+	Teacher               string  // the model that is learned from, as the user named it; Hooks.Teacher is that model
+	Distill               string  // "", embedding or score: learn from the teacher's vectors; kl or margin-mse: from scores
 	DistillWeight         float64 // of the distillation loss beside InfoNCE, kl only
 	MaskFalseNegatives    bool    // passages equal to a known positive of the query are never its negatives
 
@@ -79,7 +81,6 @@ type Options struct {
 	BF16         bool   // bfloat16 autocast; weights, optimizer and loss stay float32
 	FP16         bool   // float16 autocast with loss scaling; CUDA only
 	FP16OptLevel string // O0 switches BF16 and FP16 off; O1 and O2 are the same here
-	FrozenDType  string // fp32 or bf16: how matrices that do not train are kept
 	Recompute    bool   // compute each block's activations again in the backward pass
 	Device       string // auto, cpu, cuda or cuda:N
 	Threads      int    // 0: libtorch's choice
@@ -122,7 +123,7 @@ func DefaultOptions() Options {
 		NumTrainEpochs: 1, LearningRate: 5e-5, AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		LRSchedulerType: "linear", Seed: 42,
 
-		FP16OptLevel: "O1", FrozenDType: "fp32", Device: "auto",
+		FP16OptLevel: "O1", Device: "auto",
 
 		LoggingSteps: 500, SaveSteps: 500, ResumeFromCheckpoint: "auto", MetricForBestModel: "main_score",
 	}
@@ -134,7 +135,6 @@ type Model struct {
 	// sentence_embedding [batch, Dim], not normalized. It is in the raised form, and is not modified.
 	Graph     *graph.Model
 	Tokenizer *tokenizer.Tokenizer
-	LowerCase bool // texts are lowered before they are tokenized
 	// TokenizerHash changes with whatever changes the ids of a text; it is part of the key of the token cache.
 	TokenizerHash string
 	Name          string // for the card: as the user named it
@@ -153,8 +153,20 @@ type Hooks struct {
 	SaveModel func(ctx context.Context, dir string, weights []*graph.Tensor) error
 	// Evaluate measures the model as it is. Its result holds Options.MetricForBestModel.
 	Evaluate func(ctx context.Context, e Encoder) (map[string]float64, error)
+	// Teacher is needed where Options.Teacher names one.
+	Teacher  *Teacher
 	Progress func(Progress)
 	Warn     func(string) // what a user should know, one sentence
+}
+
+// Teacher is a model that is learned from.
+type Teacher struct {
+	Hash          string // of the model and of all else that changes its vectors
+	Dim           int    // features of a vector
+	QueryPrompt   string // put before every query that has no prompt of its own
+	PassagePrompt string
+	// Open starts it. It is called only where its vectors are not on the disk, and closed when they are.
+	Open func(ctx context.Context) (dataset.Teacher, error)
 }
 
 // Encoder turns texts into vectors with the weights as they are, without dropout.

@@ -104,13 +104,19 @@ func (t *step) lossOf(s *torch.Scope, b dataset.Batch, texts *batchTexts, joined
 
 // lossInput completes a loss's input with what the batch says beside its texts.
 func (t *step) lossInput(s *torch.Scope, b dataset.Batch, in *loss.Input) error {
-	if t.loss.Distill != "" {
+	switch {
+	case t.loss.ReadsVectors():
+		if err := t.teacherVectors(s, b, in); err != nil {
+			return err
+		}
+	case t.loss.Distill != "":
 		var scores []float32
 		for _, g := range b.Groups {
-			if len(g.TeacherScores) != in.Group {
-				return fmt.Errorf("row %d has %d teacher's scores for %d passages", g.Row+1, len(g.TeacherScores), in.Group)
+			own := t.teacherScores(g)
+			if len(own) != in.Group {
+				return fmt.Errorf("row %d has %d teacher's scores for %d passages", g.Row+1, len(own), in.Group)
 			}
-			scores = append(scores, g.TeacherScores...)
+			scores = append(scores, own...)
 		}
 		in.Teacher = s.ToDevice(s.Float32s(scores, int64(len(b.Groups)), int64(in.Group)), t.device)
 	}

@@ -42,15 +42,22 @@ func (o batching) collect(b dataset.Batch, passages int) (*batchTexts, error) {
 		return n
 	}
 	for _, g := range b.Groups {
-		t.queries = append(t.queries, add(g.Query, o.queryPad))
+		if g.Text {
+			t.queries = append(t.queries, 0) // its passage's, below
+		} else {
+			t.queries = append(t.queries, add(g.Query, o.queryPad))
+		}
 	}
 	t.first = len(t.texts)
-	for _, g := range b.Groups {
+	for i, g := range b.Groups {
 		if len(g.Passages) < passages {
 			return nil, fmt.Errorf("row %d has %d passages, want %d", g.Row+1, len(g.Passages), passages)
 		}
 		for _, p := range g.Passages[:passages] {
 			t.passages = append(t.passages, add(p, o.passagePad))
+		}
+		if g.Text {
+			t.queries[i] = t.passages[len(t.passages)-1]
 		}
 	}
 	return t, nil

@@ -14,15 +14,6 @@ type FlagError struct{ Flag, Problem string }
 // Error returns the flag and what is wrong with it.
 func (e *FlagError) Error() string { return fmt.Sprintf("--%s: %s", e.Flag, e.Problem) }
 
-// MismatchError says that a checkpoint was made by another run than this one. Differences are what is not as it was, each
-// "name: was a, is b".
-type MismatchError struct{ Differences []string }
-
-// Error lists the differences.
-func (e *MismatchError) Error() string {
-	return "it is of another run: " + strings.Join(e.Differences, "; ")
-}
-
 // check is a condition that options must not meet.
 type check struct {
 	bad     bool
@@ -55,10 +46,9 @@ func (o Options) checkNames() []check {
 		unknown("fine-tune-type", o.FineTuneType, "sft", "lora", "bitfit"),
 		unknown("padding", o.Padding, "longest", "max_length"),
 		unknown("objective", o.Objective, "", "all-passages", "in-batch", "own-group"),
-		unknown("distill", o.Distill, "", "kl", "margin-mse"),
+		unknown("distill", o.Distill, "", "kl", "margin-mse", "embedding", "score"),
 		unknown("lr-scheduler-type", o.LRSchedulerType, "linear", "cosine", "constant"),
 		unknown("fp16-opt-level", o.FP16OptLevel, "O0", "O1", "O2"),
-		unknown("frozen-dtype", o.FrozenDType, "fp32", "bf16"),
 		{targets != nil, "lora-targets", fmt.Sprintf("%q is not a regular expression: %v", o.LoraTargets, targets)},
 		{o.ResumeFromCheckpoint == "", "resume-from-checkpoint", "is empty; auto, none or a checkpoint's folder"},
 	}
@@ -120,15 +110,19 @@ func (o Options) objectiveName() string {
 	return "all-passages"
 }
 
+// fromVectors says that the run learns from a teacher's vectors, in the objective's place.
+func (o Options) fromVectors() bool { return o.Distill == "embedding" || o.Distill == "score" }
+
 func (o Options) checkTogether() []check {
 	dims, weights := o.MatryoshkaDims, o.MatryoshkaLossWeights
+	fromScores := o.Distill != "" && !o.fromVectors()
 	list := []check{
 		{o.BF16 && o.FP16, "fp16", "cannot be together with --bf16"},
-		{o.FrozenDType != "fp32" && o.FP16, "frozen-dtype", o.FrozenDType + " cannot be together with --fp16"},
-		{o.FrozenDType != "fp32" && o.FineTuneType == "sft", "frozen-dtype", "nothing is frozen: --fine-tune-type sft trains all weights"},
 		{o.UseInbatchNeg && o.Objective != "" && o.Objective != "in-batch", "use-inbatch-neg", fmt.Sprintf("contradicts --objective %s", o.Objective)},
-		{o.Distill != "" && o.objectiveName() == "in-batch", "distill", "needs the hard negatives that the objective in-batch leaves out"},
-		{o.Distill != "" && o.TrainGroupSize < 2, "distill", "needs --train-group-size of at least 2"},
+		{o.fromVectors() && o.Teacher == "", "distill", o.Distill + " learns from a model's vectors: --teacher is missing"},
+		{o.Teacher != "" && o.Distill == "", "teacher", "nothing is learned from it without --distill"},
+		{fromScores && o.objectiveName() == "in-batch", "distill", "needs the hard negatives that the objective in-batch leaves out"},
+		{fromScores && o.TrainGroupSize < 2, "distill", "needs --train-group-size of at least 2"},
 	}
 	if err := o.candidates(); err != "" {
 		list = append(list, check{true, "train-group-size", err})
@@ -149,6 +143,10 @@ func (o Options) checkTogether() []check {
 func (o Options) candidates() string {
 	b, g := o.PerDeviceTrainBatchSize, o.TrainGroupSize
 	switch name := o.objectiveName(); {
+	case o.Distill == "score" && b*g < 3:
+		return "fewer than three passages a batch: a text has none to choose from, and the loss is always 0; raise --per-device-train-batch-size"
+	case o.fromVectors():
+		return ""
 	case name == "all-passages" && b*g < 2:
 		return "one query and one passage a batch: a query has no negative, and the loss is always 0"
 	case name == "in-batch" && b < 2:

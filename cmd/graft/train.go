@@ -23,6 +23,7 @@ type trainOptions struct {
 	train                       train.Options
 	open                        convert.OpenOptions
 	model                       string
+	teacherPooling              string
 	data, evalTasks             cli.StringSlice
 	queryPrompt, documentPrompt *string
 	given                       map[string]any // the flags that the user set, by name, for the provenance
@@ -39,9 +40,10 @@ func trainCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			o.model, o.train.ModelNameOrPath, o.train.Version = model, model, version
+			o.model, o.train.ModelNameOrPath = model, model
 			o.train.TrainData, o.train.EvalTasks = o.data.Value(), o.evalTasks.Value()
 			o.given = givenFlags(c)
+			o.settleTeacher()
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -68,6 +70,18 @@ func givenFlags(c *cli.Context) map[string]any {
 // sharding is what --sharding may be, in Paddle's words.
 var sharding = regexp.MustCompile(`^stage[123]( offload)?$`)
 
+// settleTeacher sets what --teacher stands for where the user says no more: the teacher's vectors are learned, and a row
+// is a text, or a query with a positive.
+func (o *trainOptions) settleTeacher() {
+	t := &o.train
+	if t.Teacher != "" && t.Distill == "" {
+		t.Distill = "embedding"
+	}
+	if _, given := o.given["train-group-size"]; !given && (t.Distill == "embedding" || t.Distill == "score") {
+		t.TrainGroupSize = 1
+	}
+}
+
 // check finds mistakes of the command line before anything is read.
 func (o *trainOptions) check() error {
 	t := &o.train
@@ -81,8 +95,10 @@ func (o *trainOptions) check() error {
 	case len(t.EvalTasks) == 0 && (t.EvalData != "" || t.EvalSteps > 0 || t.LoadBestModelAtEnd || t.EarlyStoppingPatience > 0):
 		return withHint(usagef("train: nothing says what to evaluate"), "add --eval-task NAME, such as SciFact, or any name for the data in --eval-data")
 	}
-	if err := checkPooling(o.open.Pooling); err != nil {
-		return err
+	for _, pooling := range []string{o.open.Pooling, o.teacherPooling} {
+		if err := checkPooling(pooling); err != nil {
+			return err
+		}
 	}
 	return t.Validate()
 }
@@ -116,6 +132,17 @@ func runTraining(ctx context.Context, o *trainOptions, stdout, stderr io.Writer)
 	}
 	defer t.Close()
 	hooks := train.Hooks{SaveModel: t.save, Progress: p.update, Warn: t.warn}
+	teacher, err := openTeacher(ctx, o, p)
+	if err != nil {
+		return err
+	}
+	defer teacher.Close()
+	if teacher != nil {
+		if hooks.Teacher, err = teacher.hook(); err != nil {
+			return err
+		}
+		t.step.Options["teacher-hash"] = hooks.Teacher.Hash
+	}
 	if len(o.train.EvalTasks) > 0 {
 		hooks.Evaluate = t.evaluate
 	}
@@ -134,12 +161,8 @@ func runTraining(ctx context.Context, o *trainOptions, stdout, stderr io.Writer)
 // trainingError adds what to type instead.
 func trainingError(err error) error {
 	var flag *train.FlagError
-	var mismatch *train.MismatchError
-	switch {
-	case errors.As(err, &flag) && flag.Flag == "output-dir":
+	if errors.As(err, &flag) && flag.Flag == "output-dir" {
 		return withHint(err, "add --overwrite-output-dir to begin anew, or name another directory")
-	case errors.As(err, &mismatch):
-		return withHint(err, "give the settings that the checkpoint was made with, or begin anew with --overwrite-output-dir or in another directory")
 	}
 	return err
 }

@@ -37,7 +37,7 @@ func (o *trainOptions) modelFlags() []cli.Flag {
 func (o *trainOptions) dataFlags() []cli.Flag {
 	t := &o.train
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "train-data", Destination: &o.data, Usage: "`FILE` of jsonl rows {\"query\", \"pos\": […], \"neg\": […]}, or a folder of them; .gz is read"},
+		&cli.StringSliceFlag{Name: "train-data", Destination: &o.data, Usage: "`FILE` of jsonl rows {\"query\", \"pos\": […], \"neg\": […]}, or a folder of them; .gz is read. With --teacher also texts: rows {\"text\"}, or lines of a .txt file"},
 		&cli.IntFlag{Name: "max-example-num-per-dataset", Value: t.MaxExampleNumPerDataset, Destination: &t.MaxExampleNumPerDataset, Usage: "rows taken of each file"},
 		&cli.IntFlag{Name: "train-group-size", Value: t.TrainGroupSize, Destination: &t.TrainGroupSize, Usage: "passages per query: one positive, the others negatives"},
 		&cli.IntFlag{Name: "per-device-train-batch-size", Aliases: []string{"batch-size"}, Value: t.PerDeviceTrainBatchSize, Destination: &t.PerDeviceTrainBatchSize, Usage: "queries per batch"},
@@ -55,7 +55,7 @@ func (o *trainOptions) dataFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-duplicates", Destination: &t.NoDuplicates, Usage: "no text twice in a batch"},
 		&cli.BoolFlag{Name: "dataloader-shuffle", Value: t.DataloaderShuffle, Destination: &t.DataloaderShuffle, Usage: "a new order in each epoch"},
 		&cli.BoolFlag{Name: "dataloader-drop-last", Destination: &t.DataloaderDropLast, Usage: "leave out the last, smaller batch of an epoch"},
-		&cli.StringFlag{Name: "cache-dir", Destination: &t.CacheDir, Usage: "`DIR` that keeps token ids between runs (default: a temporary one)"},
+		&cli.StringFlag{Name: "cache-dir", Destination: &t.CacheDir, Usage: "`DIR` that keeps token ids, and a teacher's vectors, between runs (default: a temporary one)"},
 	}
 }
 
@@ -73,7 +73,9 @@ func (o *trainOptions) objectiveFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "matryoshka-dims", Value: &numbers[int]{&t.MatryoshkaDims}, Usage: "`LIST` of their lengths"},
 		&cli.GenericFlag{Name: "matryoshka-loss-weights", Value: &numbers[float64]{&t.MatryoshkaLossWeights}, Usage: "`LIST` of their losses' weights"},
 		&cli.BoolFlag{Name: "matryoshka-full-dim", Value: t.MatryoshkaFullDim, Destination: &t.MatryoshkaFullDim, Usage: "train the full vector too, where the list lacks it"},
-		&cli.StringFlag{Name: "distill", Destination: &t.Distill, Usage: "learn from pos_scores and neg_scores: kl (beside the loss) or margin-mse (in its place)"},
+		&cli.StringFlag{Name: "teacher", Destination: &t.Teacher, Usage: "`MODEL` to learn from, run through ONNX Runtime once over the texts"},
+		&cli.StringFlag{Name: "teacher-pooling", Destination: &o.teacherPooling, Usage: "how the teacher's tokens become one vector (default: as it says, else mean)"},
+		&cli.StringFlag{Name: "distill", Destination: &t.Distill, Usage: "learn the teacher's embedding or score (its similarities) in the loss's place; or learn from pos_scores and neg_scores, which the teacher gives where rows have none: kl (beside the loss) or margin-mse (in its place)"},
 		&cli.Float64Flag{Name: "distill-weight", Value: t.DistillWeight, Destination: &t.DistillWeight, Usage: "of the distillation beside the loss, kl only"},
 	}
 }
@@ -106,7 +108,6 @@ func (o *trainOptions) machineFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "bf16", Destination: &t.BF16, Usage: "compute products in bfloat16; weights and loss stay float32"},
 		&cli.BoolFlag{Name: "fp16", Destination: &t.FP16, Usage: "the same in float16 with loss scaling; needs cuda"},
 		&cli.StringFlag{Name: "fp16-opt-level", Value: t.FP16OptLevel, Destination: &t.FP16OptLevel, Usage: "O1 and O2 are the same here; O0 switches --bf16 and --fp16 off"},
-		&cli.StringFlag{Name: "frozen-dtype", Value: t.FrozenDType, Destination: &t.FrozenDType, Usage: "fp32 or bf16: how matrices that do not train are kept, under lora and bitfit"},
 		&cli.BoolFlag{Name: "recompute", Destination: &t.Recompute, Usage: "compute each block's activations a second time instead of keeping them"},
 		&cli.BoolFlag{Name: "parity", Destination: &t.Parity, Usage: "the reference's arithmetic to the letter"},
 		&cli.BoolFlag{Name: "use-flash-attention", Destination: &t.UseFlashAttention, Usage: "accepted: attention is always fused"},

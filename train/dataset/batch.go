@@ -19,6 +19,11 @@ type Group struct {
 	Passages      [][]int32 // the positive, then the negatives
 	PassageHashes []uint64  // of each of Passages
 	TeacherScores []float32 // of each of Passages; nil where the row has none
+	Text          bool      // the row is a text alone: Query is Passages[0]
+
+	// What a teacher makes of the texts, after Set.Teach; else nil. They lie in a mapped file as well.
+	TeacherQuery    []float32
+	TeacherPassages [][]float32
 
 	// KnownPositives are the hashes of all positives of this query in the whole data set, on whatever line, each once:
 	// a passage with one of these hashes is no negative of this query.

@@ -6,6 +6,7 @@
 //	Pretokenize token ids and hashes of all texts, in a file that is mapped into
 //	            memory and found again by the next run                            (pretokenize.go writecache.go format.go tokens.go)
 //	NewSampler  the order of an epoch's rows, cut into batches                    (sampler.go plan.go duplicates.go)
+//	Teach       a teacher's vectors of all texts, kept the same way               (teach.go vectors.go)
 //	Batch       rows with their sampled passages                                  (batch.go group.go)
 //
 // # Rows
@@ -18,6 +19,9 @@
 // replaces the query instruction for this row; type is read and not used. Other fields are ignored. This is the format
 // of FlagEmbedding, of which PaddleNLP's is a subset. A file whose name, extensions aside, or whose folder's name ends
 // in no_in_batch_neg has rows that take negatives from their own group alone, as in FlagEmbedding.
+//
+// For learning from a teacher's vectors alone, a row may be a text: {"text": "…"}, or a line of a .txt file. A "title", as
+// in BEIR's corpora, goes before the text.
 //
 // # How batches are derived
 //

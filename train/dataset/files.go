@@ -25,10 +25,25 @@ type Source struct {
 const ownGroupSuffix = "no_in_batch_neg"
 
 // extensions of the files that are read from a folder. A file that is named itself may have any.
-var extensions = []string{".jsonl", ".json", ".jsonl.gz", ".json.gz"}
+var (
+	extensions     = []string{".jsonl", ".json", ".jsonl.gz", ".json.gz"}
+	textExtensions = []string{".txt", ".txt.gz"} // where rows may be texts alone
+)
+
+// hasExtension says whether a path ends in one of the extensions.
+func hasExtension(path string, extensions []string) bool {
+	return slices.ContainsFunc(extensions, func(ext string) bool { return strings.HasSuffix(path, ext) })
+}
+
+// isText says whether each line of a file is a text.
+func isText(path string) bool { return hasExtension(path, textExtensions) }
 
 // findSources lists the files of paths: files as they are, folders by their data files in the order of their names.
-func findSources(paths []string) ([]Source, error) {
+func findSources(paths []string, texts bool) ([]Source, error) {
+	wanted := extensions
+	if texts {
+		wanted = slices.Concat(extensions, textExtensions)
+	}
 	if len(paths) == 0 {
 		return nil, errors.New("no training data is named")
 	}
@@ -42,7 +57,7 @@ func findSources(paths []string) ([]Source, error) {
 			sources = append(sources, Source{Path: path, OwnGroup: ownGroup(path)})
 			continue
 		}
-		files, err := dataFiles(path)
+		files, err := dataFiles(path, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +69,7 @@ func findSources(paths []string) ([]Source, error) {
 }
 
 // dataFiles are the data files in a folder, not in folders below it.
-func dataFiles(dir string) ([]string, error) {
+func dataFiles(dir string, extensions []string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // in the order of names
 	if err != nil {
 		return nil, lines.In(dir, err)
@@ -62,7 +77,7 @@ func dataFiles(dir string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if !slices.ContainsFunc(extensions, func(ext string) bool { return strings.HasSuffix(path, ext) }) {
+		if !hasExtension(path, extensions) {
 			continue
 		}
 		if info, err := os.Stat(path); err != nil { // through links, as data folders have them

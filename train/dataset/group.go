@@ -35,10 +35,17 @@ func (t *Tokens) group(row uint32, chosen []uint64) Group {
 		Query: t.text(r.Query), QueryHash: t.texts[r.Query].Hash,
 		Passages: make([][]int32, len(chosen)), PassageHashes: make([]uint64, len(chosen)),
 		KnownPositives: t.knownPositives(row),
+		Text:           r.Query == t.passages[chosen[0]], // a passage's number, which no query has
 	}
 	for i, passage := range chosen {
 		text := t.passages[passage]
 		g.Passages[i], g.PassageHashes[i] = t.text(text), t.texts[text].Hash
+	}
+	if t.teacher != nil {
+		g.TeacherQuery = t.teacher.row(r.Query)
+		for _, passage := range chosen {
+			g.TeacherPassages = append(g.TeacherPassages, t.teacher.row(t.passages[passage]))
+		}
 	}
 	if len(t.scores) > 0 && !math.IsNaN(float64(t.scores[chosen[0]])) {
 		g.TeacherScores = make([]float32, len(chosen))

@@ -15,7 +15,6 @@ import (
 // Errors that a command can say more about.
 var (
 	ErrNoNegatives = errors.New("neg is empty")
-	ErrAlone       = errors.New("a query has no negatives but those of its group, and a group of 1 has none") // of a file with ownGroupSuffix
 	ErrNoScores    = errors.New("teacher scores are missing")
 )
 
@@ -23,6 +22,7 @@ var (
 type Options struct {
 	GroupSize  int   // passages of a query: one positive, the others negatives. 1: negatives are not read
 	NeedScores bool  // every row must have teacher scores, for distillation
+	Texts      bool  // a row may be a text alone; a line of a .txt file is one
 	MaxPerFile int   // rows used of each file, chosen at random where it has more; 0: all
 	Seed       int64 // of that choice
 }
@@ -36,7 +36,8 @@ type Set struct {
 }
 
 // Open checks every line of the files, and of the data files of the folders, in paths: *.jsonl and *.json, one object a
-// line, also with .gz. Its error is a *lines.Error, or a Problems where there are several.
+// line, with Options.Texts also *.txt, one text a line, and all of them with .gz. Its error is a *lines.Error, or a Problems
+// where there are several.
 func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 	if o.GroupSize < 1 {
 		return nil, fmt.Errorf("group size is %d: it must be 1 or more", o.GroupSize)
@@ -44,7 +45,7 @@ func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 	if o.MaxPerFile < 0 {
 		return nil, fmt.Errorf("rows per file are %d: they must be 0 or more", o.MaxPerFile)
 	}
-	sources, err := findSources(paths)
+	sources, err := findSources(paths, o.Texts)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +87,14 @@ func (s *Set) check(ctx context.Context, number int, problems *problemList) erro
 	}
 	sum.Sum(source.sum[:0])
 	if blanks > 0 {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; rows of this file with a blank query or positive: %d", blank, blanks))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%s; rows of this file with a blank query, positive or text: %d", blank, blanks))
 	}
 	if problems.count == before {
 		switch {
 		case source.Lines == 0:
 			problems.add(lines.In(source.Path, errors.New("no rows in it")))
 		case source.OwnGroup && s.options.GroupSize == 1:
-			problems.add(lines.In(source.Path, fmt.Errorf("its name ends in %s, so %w", ownGroupSuffix, ErrAlone)))
+			problems.add(lines.In(source.Path, fmt.Errorf("its name ends in %s, so a query has no negatives but those of its group, and a group of 1 has none", ownGroupSuffix)))
 		}
 	}
 	return nil
@@ -141,8 +142,12 @@ func (s *Set) Row(i int) (Row, error) {
 // scan yields every row of a file. After the error of a line it goes on with the next one. sum gets the file's bytes.
 func (s *Set) scan(ctx context.Context, number int, sum hash.Hash) iter.Seq2[Row, error] {
 	path := s.Sources[number].Path
+	parse := parseRow
+	if s.options.Texts && isText(path) {
+		parse = parseText
+	}
 	return parseLines(ctx, lines.Read(path, sum), func(l lines.Line) (Row, error) {
-		row, err := s.row(l.Text)
+		row, err := s.row(l.Text, parse)
 		row.Source, row.Line = number, l.Number
 		if err != nil {
 			err = lines.At(path, l.Number, err)
@@ -152,10 +157,13 @@ func (s *Set) scan(ctx context.Context, number int, sum hash.Hash) iter.Seq2[Row
 }
 
 // row reads a line and checks what the options ask for.
-func (s *Set) row(text []byte) (Row, error) {
-	r, err := parseRow(text)
+func (s *Set) row(text []byte, parse func([]byte) (Row, error)) (Row, error) {
+	r, err := parse(text)
 	if err != nil {
 		return r, err
+	}
+	if r.Text && !s.options.Texts {
+		return r, errTextAlone
 	}
 	if s.options.GroupSize == 1 {
 		r.Neg, r.NegScores = nil, nil
@@ -172,6 +180,8 @@ func (s *Set) row(text []byte) (Row, error) {
 	}
 	return r, nil
 }
+
+var errTextAlone = errors.New("query is missing: a row of a text alone trains on a teacher's vectors only")
 
 // noNegatives is the error of a row without negatives.
 func noNegatives(groupSize int) error {

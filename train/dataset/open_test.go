@@ -66,7 +66,7 @@ func TestOpenNamesTheLine(t *testing.T) {
 func TestOpenWarnsOfBlanks(t *testing.T) {
 	path := write(t, "a.jsonl", jsonl(good, `{"query": "q", "pos": ["p", " "], "neg": ["n"]}`, `{"query": "\t", "pos": ["p"], "neg": [""]}`, good))
 	s := mustOpen(t, Options{GroupSize: 2}, path, numbered(t, 3))
-	want := []string{path + ":2: pos[1] is blank; rows of this file with a blank query or positive: 2"}
+	want := []string{path + ":2: pos[1] is blank; rows of this file with a blank query, positive or text: 2"}
 	if d := cmp.Diff(want, s.Warnings); d != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", d)
 	}

@@ -91,6 +91,9 @@ func (s *Set) key(o TokenizeOptions) [32]byte {
 	number(o.QueryMaxLength)
 	number(o.PassageMaxLength)
 	number(min(s.options.GroupSize, 2)) // a group of 1 has no negatives; how many are sampled is all the same
+	if s.options.Texts {
+		text("texts")
+	}
 	for i, source := range s.Sources {
 		h.Write(source.sum[:])
 		number(source.Rows)

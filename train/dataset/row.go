@@ -21,6 +21,7 @@ type Row struct {
 	NegScores []float64 // of each of Neg
 	Prompt    *string   // replaces the query instruction, even by nothing; nil: the line has none
 	Type      string    // FlagEmbedding's kind of task; not used
+	Text      bool      // the row is a text alone: it is both Query and the one of Pos, and read as a passage
 }
 
 // parseRow reads a row and checks what holds for every row.
@@ -28,6 +29,9 @@ func parseRow(text []byte) (Row, error) {
 	f, err := parseObject(text)
 	if err != nil {
 		return Row{}, err
+	}
+	if f.has("text") && !f.has("query") && !f.has("pos") {
+		return f.textRow()
 	}
 	r := Row{Query: f.text("query"), Pos: f.texts("pos"), Neg: f.texts("neg"), Type: f.text("type")}
 	r.PosScores = f.scores("pos_scores", len(r.Pos))
@@ -41,6 +45,25 @@ func parseRow(text []byte) (Row, error) {
 	}
 	return r, f.checkRequired(&r)
 }
+
+// textRow is the row of an object with the text of a corpus, in the BEIR layout with its title before it.
+func (f *object) textRow() (Row, error) {
+	text := f.text("text")
+	if title := f.text("title"); title != "" {
+		text = title + " " + text
+	}
+	return rowOfText(text), f.err
+}
+
+// parseText reads a line that is a text.
+func parseText(line []byte) (Row, error) {
+	if !utf8.Valid(line) {
+		return Row{}, errors.New("line is not UTF-8")
+	}
+	return rowOfText(string(line)), nil
+}
+
+func rowOfText(text string) Row { return Row{Query: text, Pos: []string{text}, Text: true} }
 
 // object is a JSON object whose fields are read one by one. Names are exact, and a field that is null is none. err is
 // the first error of a field that was read.
@@ -143,6 +166,9 @@ func (f *object) checkRequired(r *Row) error {
 // other trainers take them.
 func (r *Row) blank() string {
 	if strings.TrimSpace(r.Query) == "" {
+		if r.Text {
+			return "text is blank"
+		}
 		return "query is blank"
 	}
 	for i, text := range r.Pos {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -16,6 +17,7 @@ type Tokens struct {
 	content
 	key     [32]byte
 	mapping []byte
+	teacher *vectors // of the texts, after Set.Teach
 }
 
 // openTokens maps a cache and checks it.
@@ -55,8 +57,8 @@ func (t *Tokens) Close() error {
 	if t.mapping == nil {
 		return nil
 	}
-	err := unix.Munmap(t.mapping)
-	t.mapping, t.content = nil, content{}
+	err := errors.Join(unix.Munmap(t.mapping), t.teacher.close())
+	t.mapping, t.content, t.teacher = nil, content{}, nil
 	return err
 }
 

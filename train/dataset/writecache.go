@@ -130,7 +130,7 @@ func (w *cacheWriter) add(ctx context.Context, row *Row) error {
 	if row.Prompt != nil {
 		prompt = *row.Prompt
 	}
-	query := w.number(queryText, prompt+row.Query, row)
+	query := w.queryOf(row, prompt)
 	record := rowRecord{
 		Passages: uint64(len(w.passages)), Pos: uint32(len(row.Pos)), Neg: uint32(len(row.Neg)),
 		Query: query, Source: uint32(row.Source), Line: uint32(row.Line), Next: number,
@@ -158,6 +158,14 @@ func (w *cacheWriter) add(ctx context.Context, row *Row) error {
 		}
 	}
 	return nil
+}
+
+// queryOf is the number of a row's query. That of a text alone is the passage that it is.
+func (w *cacheWriter) queryOf(row *Row, prompt string) uint32 {
+	if row.Text {
+		return w.number(passageText, w.kinds[passageText].prompt+row.Query, row)
+	}
+	return w.number(queryText, prompt+row.Query, row)
 }
 
 func (w *cacheWriter) addScores(row *Row) {

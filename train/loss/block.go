@@ -18,7 +18,11 @@ type block struct {
 	first    int           // index in passages of the first query's positive; the next one's is group further
 	ignore   [][]int       // by query, indices in passages of what is no negative of it; nil: nothing
 	ownGroup []bool        // by query, that its negatives are its own passages alone; nil: for none
-	teacher  *torch.Tensor // [n, group]; nil without distillation
+	teacher  *torch.Tensor // [n, group]; nil unless scores are distilled
+	same     [][]int       // by query, indices in passages of its own text; nil: of none
+
+	// The teacher's vectors, [n, width] and [all, width], prepared as the model's are; nil unless vectors are distilled.
+	teacherQueries, teacherPassages *torch.Tensor
 
 	temperature, margin float64
 }
@@ -96,3 +100,21 @@ func (b *block) hide(s *torch.Scope, scores *torch.Tensor, own bool) *torch.Tens
 	hidden := s.ToDevice(s.Bools(mask, int64(b.n), int64(columns)), b.device)
 	return s.MaskedFill(scores, hidden, math.Inf(-1))
 }
+
+// logSoftmax is that of similarities [n, all] over the temperature, in which a text is not compared with itself.
+func (b *block) logSoftmax(s *torch.Scope, similarities *torch.Tensor) *torch.Tensor {
+	scores := s.DivScalar(similarities, b.temperature)
+	if b.same != nil {
+		mask := make([]bool, b.n*b.all)
+		for i, passages := range b.same {
+			for _, p := range passages {
+				mask[i*b.all+p] = true
+			}
+		}
+		scores = s.MaskedFill(scores, s.ToDevice(s.Bools(mask, int64(b.n), int64(b.all)), b.device), hiddenScore)
+	}
+	return s.LogSoftmax(scores, 1)
+}
+
+// hiddenScore has the probability 0 and, unlike -inf, a product with it.
+const hiddenScore = -1e30

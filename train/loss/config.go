@@ -60,7 +60,7 @@ func New(c Config, width int) (*Loss, error) {
 	if l.distillation == nil && c.Distill != "" {
 		return nil, fmt.Errorf("loss: distillation %q is not known; known: %s", c.Distill, strings.Join(names, ", "))
 	}
-	if l.distillation != nil && l.objective.PositivesOnly {
+	if l.distillation != nil && !l.distillation.Vectors && l.objective.PositivesOnly {
 		return nil, fmt.Errorf("loss: %s needs the passages of each query, of which the objective %q reads one", c.Distill, c.Objective)
 	}
 	if len(l.Dims) == 0 {
@@ -87,7 +87,13 @@ func (l *Loss) Passages(group int) int {
 // does. group counts the passages of a query, world the processes whose batches are joined.
 func (l *Loss) Check(queries, group, world int) error {
 	inBatch, hard := l.objective.Negatives(queries*world, group)
-	if l.distillation != nil {
+	switch d := l.distillation; {
+	case d == nil:
+	case !d.Compares:
+		return nil
+	case d.Vectors: // of all passages; of the least there are two beside a text itself
+		inBatch, hard = queries*world*group-2, 0
+	default:
 		inBatch, hard = 0, group-1 // it reads the query's own passages alone
 	}
 	if inBatch+hard < 1 {
@@ -95,6 +101,9 @@ func (l *Loss) Check(queries, group, world int) error {
 	}
 	return nil
 }
+
+// ReadsVectors says whether the loss reads a teacher's vectors, so that a row may be a text alone.
+func (l *Loss) ReadsVectors() bool { return l.distillation != nil && l.distillation.Vectors }
 
 // Describe says in one sentence what a batch of queries with group passages each is trained for. world counts the
 // processes whose batches are joined.
@@ -111,13 +120,17 @@ func (l *Loss) Describe(queries, group, world int) string {
 	}
 	switch {
 	case l.distillation == nil:
+	case !l.distillation.Compares:
+		return strings.Join([]string{"1 - cosine to the teacher's vectors", l.describeDims()}, "; ")
+	case l.distillation.Vectors:
+		parts = append(parts, fmt.Sprintf("kl to the teacher's similarities with %d passages", queries*group*world))
 	case l.distillation.Alone:
 		parts = append(parts, fmt.Sprintf("%s to the teacher over %d passages", l.Distill, group))
 	default:
 		parts = append(parts, fmt.Sprintf("plus %g × %s to the teacher over %d passages", l.DistillWeight, l.Distill, group))
 	}
 	parts = append(parts, fmt.Sprintf("temperature %g", l.Temperature))
-	if l.objective.HasMargin {
+	if l.objective.HasMargin && !l.ReadsVectors() {
 		parts = append(parts, fmt.Sprintf("margin %g", l.Margin))
 	}
 	return strings.Join(append(parts, l.describeDims()), "; ")

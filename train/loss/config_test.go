@@ -29,6 +29,10 @@ func TestDescribe(t *testing.T) {
 			"softmax over 64 candidates: 56 in-batch, 7 hard; plus 0.5 × kl to the teacher over 8 passages; temperature 0.02; dims 64 (× 0.5) + 384"},
 		{loss.Config{Objective: "all-passages", Temperature: 0.02, Normalize: true, Distill: "margin-mse"}, 8, 8, 1,
 			"margin-mse to the teacher over 8 passages; temperature 0.02; dims 384"},
+		{loss.Config{Objective: "all-passages", Temperature: 0.02, Normalize: true, Distill: "embedding"}, 32, 1, 1,
+			"1 - cosine to the teacher's vectors; dims 384"},
+		{loss.Config{Objective: "in-batch", Temperature: 0.02, Normalize: true, Distill: "score"}, 32, 1, 1,
+			"kl to the teacher's similarities with 32 passages; temperature 0.02; dims 384"},
 	} {
 		l, err := loss.New(c.config, 384)
 		if err != nil {
@@ -43,7 +47,7 @@ func TestDescribe(t *testing.T) {
 func TestConfigRefused(t *testing.T) {
 	for want, c := range map[string]loss.Config{
 		`objective "cosent" is not known; known: all-passages, in-batch, own-group`: {Objective: "cosent", Temperature: 1, Normalize: true},
-		`distillation "mse" is not known; known: kl, margin-mse`:                    {Objective: "own-group", Temperature: 1, Normalize: true, Distill: "mse"},
+		`distillation "mse" is not known; known: kl, margin-mse, embedding, score`:  {Objective: "own-group", Temperature: 1, Normalize: true, Distill: "mse"},
 		"temperature 0 is not above 0":                                              {Objective: "own-group", Normalize: true},
 		"of which the objective \"in-batch\" reads one":                             {Objective: "in-batch", Temperature: 1, Normalize: true, Distill: "kl"},
 		"width 32 is not between 1 and the model's 16 features":                     {Objective: "own-group", Temperature: 1, Normalize: true, Dims: []int{32}},
@@ -72,6 +76,9 @@ func TestTooFewCandidates(t *testing.T) {
 		{"own-group", "", 1, 2, 1, true},
 		{"all-passages", "kl", 8, 1, 1, false},
 		{"all-passages", "margin-mse", 1, 2, 1, true},
+		{"all-passages", "embedding", 1, 1, 1, true},
+		{"all-passages", "score", 2, 1, 1, false},
+		{"all-passages", "score", 3, 1, 1, true},
 	} {
 		l, err := loss.New(loss.Config{Objective: c.objective, Distill: c.distill, Temperature: 1, Normalize: true}, 4)
 		if err != nil {

@@ -18,10 +18,13 @@ type Gatherer interface {
 // RunAcross is Run with the passages of all processes as candidates.
 //
 // Each process scores its own queries and hands every passage's gradient to the process that encoded the passage. The
-// mean over the processes of the parameters' gradients is then that of one large batch. in.First and in.Ignore refer to
-// the joined passages.
+// mean over the processes of the parameters' gradients is then that of one large batch. in.First, in.Ignore and in.Same
+// refer to the joined passages.
 func (l *Loss) RunAcross(s *torch.Scope, in Input, g Gatherer) *Result {
 	in.Passages = g.Gather(s, s.Detach(in.Passages))
+	if in.TeacherPassages != nil {
+		in.TeacherPassages = g.Gather(s, in.TeacherPassages)
+	}
 	r := l.Run(s, in)
 	if r != nil {
 		r.Passages = g.ReduceScatter(s, r.Passages)
@@ -32,12 +35,15 @@ func (l *Loss) RunAcross(s *torch.Scope, in Input, g Gatherer) *Result {
 // RunReplicated is RunAcross as PaddleNLP, FlagEmbedding and GritLM have it: each process scores the queries of all, and
 // keeps the gradient of its own embeddings alone. Value is the loss of the whole batch, and the mean over the processes
 // of the parameters' gradients is 1/World of its gradient. The optimizer's steps hardly feel that, clipping does.
-// Masks are not joined: in.Ignore and in.OwnGroup must be nil.
+// Masks are not joined: in.Ignore, in.OwnGroup and in.Same must be nil.
 func (l *Loss) RunReplicated(s *torch.Scope, in Input, g Gatherer) *Result {
 	b, p := in.Queries.Dim(0), in.Passages.Dim(0)
 	in.Queries, in.Passages, in.First = g.Gather(s, s.Detach(in.Queries)), g.Gather(s, s.Detach(in.Passages)), 0
 	if in.Teacher != nil {
 		in.Teacher = g.Gather(s, in.Teacher)
+	}
+	if in.TeacherQueries != nil {
+		in.TeacherQueries, in.TeacherPassages = g.Gather(s, in.TeacherQueries), g.Gather(s, in.TeacherPassages)
 	}
 	r := l.Run(s, in)
 	if r != nil {

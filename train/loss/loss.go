@@ -15,8 +15,14 @@ type Input struct {
 	Group    int           // passages per query
 	First    int           // 0, except where Passages holds other processes' too
 
-	// Teacher is what a teacher scores the query's own passages, [B, Group]; nil where nothing is distilled.
+	// Teacher is what a teacher scores the query's own passages, [B, Group]; nil where no scores are distilled.
 	Teacher *torch.Tensor
+	// TeacherQueries [B, any width] and TeacherPassages [P, the same] are a teacher's vectors of the texts; nil where none
+	// are distilled.
+	TeacherQueries, TeacherPassages *torch.Tensor
+	// Same lists for each query the passages that are its own text, with which it is not compared; nil: there are none.
+	// See SameTexts. Distillations of vectors alone read it.
+	Same [][]int
 	// Ignore lists for each query the passages that count as its negatives in no case; nil: there are none. See
 	// FalseNegatives.
 	Ignore [][]int
@@ -84,12 +90,30 @@ func (l *Loss) checkInput(s *torch.Scope, in Input) error {
 		return fmt.Errorf("%d queries with %d passages each from %d on, but %d passages", b, in.Group, in.First, p)
 	case in.Ignore != nil && int64(len(in.Ignore)) != b || in.OwnGroup != nil && int64(len(in.OwnGroup)) != b:
 		return fmt.Errorf("masks are for %d and %d queries, want %d", len(in.Ignore), len(in.OwnGroup), b)
+	case in.Same != nil && int64(len(in.Same)) != b:
+		return fmt.Errorf("texts that are the same are listed for %d queries, want %d", len(in.Same), b)
 	case l.distillation == nil:
 		return nil
+	case l.distillation.Vectors:
+		return l.checkTeacher(in)
 	case in.Teacher == nil:
 		return fmt.Errorf("%s needs a teacher's scores", l.distillation.Name)
 	case in.Teacher.Rank() != 2 || in.Teacher.Dim(0) != b || in.Teacher.Dim(1) != int64(in.Group):
 		return fmt.Errorf("teacher's scores are %v, want [%d, %d]", in.Teacher, b, in.Group)
+	}
+	return nil
+}
+
+// checkTeacher checks the teacher's vectors.
+func (l *Loss) checkTeacher(in Input) error {
+	q, p := in.TeacherQueries, in.TeacherPassages
+	switch {
+	case q == nil || p == nil:
+		return fmt.Errorf("%s needs a teacher's vectors", l.distillation.Name)
+	case q.Rank() != 2 || p.Rank() != 2 || q.Dim(0) != in.Queries.Dim(0) || p.Dim(0) != in.Passages.Dim(0) || q.Dim(1) != p.Dim(1):
+		return fmt.Errorf("the teacher's vectors are %v and %v for queries %v and passages %v", q, p, in.Queries, in.Passages)
+	case !l.distillation.Compares && q.Dim(1) != in.Queries.Dim(1):
+		return fmt.Errorf("the teacher's vectors have %d features, the model's %d; %s needs as many", q.Dim(1), in.Queries.Dim(1), l.distillation.Name)
 	}
 	return nil
 }
@@ -122,6 +146,9 @@ func (l *Loss) atWidth(s *torch.Scope, in Input, queries, passages *torch.Tensor
 	defer inner.Close()
 	q, p := l.prepare(inner, queries, d), l.prepare(inner, passages, d)
 	qLeaf, pLeaf := leaf(inner, q), leaf(inner, p)
+	if in.TeacherQueries != nil {
+		in.TeacherQueries, in.TeacherPassages = l.teacher(inner, in.TeacherQueries), l.teacher(inner, in.TeacherPassages)
+	}
 
 	count, all := int(in.Queries.Dim(0)), int(in.Passages.Dim(0))
 	rows := l.Rows
@@ -193,6 +220,12 @@ func (in Input) block(s *torch.Scope, queries, passages *torch.Tensor, from, to 
 	if in.OwnGroup != nil {
 		b.ownGroup = in.OwnGroup[from:to]
 	}
+	if in.Same != nil {
+		b.same = in.Same[from:to]
+	}
+	if in.TeacherQueries != nil {
+		b.teacherQueries, b.teacherPassages = s.Slice(in.TeacherQueries, 0, int64(from), int64(to), 1), in.TeacherPassages
+	}
 	if in.Teacher != nil {
 		b.teacher = s.To(s.Slice(in.Teacher, 0, int64(from), int64(to), 1), torch.Float32)
 	}
@@ -206,6 +239,11 @@ func (l *Loss) prepare(s *torch.Scope, x *torch.Tensor, d int) *torch.Tensor {
 		x = s.Normalize(x, 1, normEpsilon)
 	}
 	return x
+}
+
+// teacher prepares the whole width of a teacher's vectors.
+func (l *Loss) teacher(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
+	return l.prepare(s, s.To(x, torch.Float32), int(x.Dim(1)))
 }
 
 // normEpsilon is the least norm that is divided by, as in torch.nn.functional.normalize.

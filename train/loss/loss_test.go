@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,9 @@ type sample struct {
 	teacher           [][]float64 // [B][group]
 	ignore            [][]int
 	ownGroup          []bool
+
+	teacherQueries, teacherPassages [][]float64 // [B][any], [B*group][the same]
+	same                            [][]int
 }
 
 func newSample(seed uint64, b, g, d int) *sample {
@@ -34,7 +38,8 @@ func newSample(seed uint64, b, g, d int) *sample {
 		}
 		return m
 	}
-	return &sample{queries: matrix(b, d), passages: matrix(b*g, d), group: g, teacher: matrix(b, g)}
+	return &sample{queries: matrix(b, d), passages: matrix(b*g, d), group: g, teacher: matrix(b, g),
+		teacherQueries: matrix(b, d), teacherPassages: matrix(b*g, d)}
 }
 
 // plainLoss is the definition of every objective, without a thought of speed.
@@ -49,16 +54,17 @@ func (x *sample) plainLoss(c loss.Config) float64 {
 }
 
 func (x *sample) plainRow(c loss.Config, i, d int) float64 {
+	switch c.Distill {
+	case "embedding":
+		return x.plainDistance(i, d)
+	case "score":
+		return x.plainRelations(c, i, d)
+	}
 	score := func(p int) float64 {
 		q, v := x.queries[i][:d], x.passages[p][:d]
-		var dot, qq, vv float64
-		for j := range q {
-			dot, qq, vv = dot+q[j]*v[j], qq+q[j]*q[j], vv+v[j]*v[j]
-		}
-		temperature := 1.0
+		dot, temperature := product(q, v), 1.0
 		if c.Normalize {
-			dot /= math.Sqrt(qq * vv)
-			temperature = c.Temperature
+			dot, temperature = cosine(q, v), c.Temperature
 		}
 		if p == i*x.group && c.Objective == "in-batch" {
 			dot -= c.Margin
@@ -100,6 +106,56 @@ func (x *sample) plainRow(c loss.Config, i, d int) float64 {
 	return objective + c.DistillWeight*kl
 }
 
+func product(a, b []float64) float64 {
+	sum := 0.0
+	for j := range a {
+		sum += a[j] * b[j]
+	}
+	return sum
+}
+
+func cosine(a, b []float64) float64 { return product(a, b) / math.Sqrt(product(a, a)*product(b, b)) }
+
+// plainDistance is 1 - cosine to the teacher's vectors, the mean of query i and its passages.
+func (x *sample) plainDistance(i, d int) float64 {
+	sum := 1 - cosine(x.queries[i][:d], x.teacherQueries[i][:d])
+	for p := i * x.group; p < (i+1)*x.group; p++ {
+		sum += 1 - cosine(x.passages[p][:d], x.teacherPassages[p][:d])
+	}
+	return sum / float64(1+x.group)
+}
+
+// plainRelations is the divergence of query i's distributions over the passages that are not its own text.
+func (x *sample) plainRelations(c loss.Config, i, d int) float64 {
+	distribution := func(query []float64, passages [][]float64, d int) []float64 {
+		p, sum := make([]float64, len(passages)), 0.0
+		for j, v := range passages {
+			if x.same != nil && slices.Contains(x.same[i], j) {
+				continue
+			}
+			if c.Normalize {
+				p[j] = math.Exp(cosine(query[:d], v[:d]) / c.Temperature)
+			} else {
+				p[j] = math.Exp(product(query[:d], v[:d]))
+			}
+			sum += p[j]
+		}
+		for j := range p {
+			p[j] /= sum
+		}
+		return p
+	}
+	teacher := distribution(x.teacherQueries[i], x.teacherPassages, len(x.teacherQueries[i]))
+	student := distribution(x.queries[i], x.passages, d)
+	divergence := 0.0
+	for j, p := range teacher {
+		if p > 0 {
+			divergence += p * math.Log(p/student[j])
+		}
+	}
+	return divergence
+}
+
 // plainGradient is the central difference of plainLoss for each element of m.
 func (x *sample) plainGradient(c loss.Config, m [][]float64) []float64 {
 	const h = 1e-5
@@ -135,7 +191,8 @@ func tensor(s *torch.Scope, m [][]float64) *torch.Tensor {
 func (x *sample) input(s *torch.Scope) loss.Input {
 	return loss.Input{
 		Queries: tensor(s, x.queries), Passages: tensor(s, x.passages), Group: x.group,
-		Teacher: tensor(s, x.teacher), Ignore: x.ignore, OwnGroup: x.ownGroup,
+		Teacher: tensor(s, x.teacher), Ignore: x.ignore, OwnGroup: x.ownGroup, Same: x.same,
+		TeacherQueries: tensor(s, x.teacherQueries), TeacherPassages: tensor(s, x.teacherPassages),
 	}
 }
 
@@ -213,6 +270,10 @@ func TestObjectives(t *testing.T) {
 			if group > 1 {
 				x.ignore = [][]int{{4, 2}, nil, {0}, {10, 1, 2}}
 				x.ownGroup = []bool{false, false, true, false}
+				x.same = [][]int{{0}, nil, {6, 2}, {9}}
+			}
+			if c.Distill == "score" { // of a teacher with vectors of another width
+				x.teacherQueries, x.teacherPassages = newSample(8, 4, group, 7).queries, newSample(9, 4, group, 7).passages
 			}
 			want := x.plainLoss(plain)
 			queries, passages := x.plainGradient(plain, x.queries), x.plainGradient(plain, x.passages)
@@ -286,6 +347,52 @@ func TestBadInput(t *testing.T) {
 		s := torch.NewScope()
 		in := newSample(1, 4, 3, 5).input(s)
 		change(&in)
+		if r := l.Run(s, in); r != nil || s.Err() == nil || !strings.Contains(s.Err().Error(), want) {
+			t.Errorf("got %v, error %v; want one with %q", r, s.Err(), want)
+		}
+		s.Close()
+	}
+}
+
+// A model that is its own teacher has nothing to learn.
+func TestTeacherOfItself(t *testing.T) {
+	for _, name := range []string{"embedding", "score"} {
+		x := newSample(11, 4, 2, 6)
+		x.teacherQueries, x.teacherPassages = x.queries, x.passages
+		c := loss.Config{Objective: "all-passages", Temperature: 0.05, Normalize: true, Distill: name}
+		value, queries, passages := run(t, c, x)
+		if value != 0 {
+			t.Errorf("%s: the loss is %g", name, value)
+		}
+		for _, g := range append(queries, passages...) {
+			if math.Abs(float64(g)) > 1e-6 {
+				t.Fatalf("%s: a gradient has the element %g", name, g)
+			}
+		}
+	}
+}
+
+// A teacher's vectors that do not fit are refused.
+func TestTeacherRefused(t *testing.T) {
+	for want, c := range map[string]struct {
+		distill string
+		change  func(s *torch.Scope, in *loss.Input)
+	}{
+		"embedding needs a teacher's vectors": {"embedding", func(_ *torch.Scope, in *loss.Input) { in.TeacherPassages = nil }},
+		"the teacher's vectors have 7 features, the model's 5": {"embedding", func(s *torch.Scope, in *loss.Input) {
+			x := newSample(1, 4, 3, 7)
+			in.TeacherQueries, in.TeacherPassages = tensor(s, x.queries), tensor(s, x.passages)
+		}},
+		"the teacher's vectors are":                        {"score", func(_ *torch.Scope, in *loss.Input) { in.TeacherQueries = in.TeacherPassages }},
+		"texts that are the same are listed for 1 queries": {"score", func(_ *torch.Scope, in *loss.Input) { in.Same = [][]int{nil} }},
+	} {
+		l, err := loss.New(loss.Config{Objective: "in-batch", Temperature: 1, Normalize: true, Distill: c.distill}, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := torch.NewScope()
+		in := newSample(1, 4, 3, 5).input(s)
+		c.change(s, &in)
 		if r := l.Run(s, in); r != nil || s.Err() == nil || !strings.Contains(s.Err().Error(), want) {
 			t.Errorf("got %v, error %v; want one with %q", r, s.Err(), want)
 		}

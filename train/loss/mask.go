@@ -28,3 +28,20 @@ func FalseNegatives(positives [][]uint64, passages []uint64, group, first int) [
 	}
 	return out
 }
+
+// SameTexts lists, for each query, the passages with its own hash. Without any the list is nil.
+func SameTexts(queries, passages []uint64) [][]int {
+	at := make(map[uint64][]int, len(passages))
+	for i, hash := range passages {
+		at[hash] = append(at[hash], i)
+	}
+	out, found := make([][]int, len(queries)), false
+	for i, hash := range queries {
+		out[i] = at[hash]
+		found = found || out[i] != nil
+	}
+	if !found {
+		return nil
+	}
+	return out
+}
