@@ -81,6 +81,7 @@ type Options struct {
 	BF16         bool   // bfloat16 autocast; weights, optimizer and loss stay float32
 	FP16         bool   // float16 autocast with loss scaling; CUDA only
 	FP16OptLevel string // O0 switches BF16 and FP16 off; O1 and O2 are the same here
+	FrozenDType  string // fp32 or bf16: how matrices that do not train are kept
 	Recompute    bool   // compute each block's activations again in the backward pass
 	Device       string // auto, cpu, cuda or cuda:N
 	Threads      int    // 0: libtorch's choice
@@ -123,7 +124,7 @@ func DefaultOptions() Options {
 		NumTrainEpochs: 1, LearningRate: 5e-5, AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		LRSchedulerType: "linear", Seed: 42,
 
-		FP16OptLevel: "O1", Device: "auto",
+		FP16OptLevel: "O1", FrozenDType: "fp32", Device: "auto",
 
 		LoggingSteps: 500, SaveSteps: 500, ResumeFromCheckpoint: "auto", MetricForBestModel: "main_score",
 	}
@@ -135,6 +136,7 @@ type Model struct {
 	// sentence_embedding [batch, Dim], not normalized. It is in the raised form, and is not modified.
 	Graph     *graph.Model
 	Tokenizer *tokenizer.Tokenizer
+	LowerCase bool // texts are lowered before they are tokenized
 	// TokenizerHash changes with whatever changes the ids of a text; it is part of the key of the token cache.
 	TokenizerHash string
 	Name          string // for the card: as the user named it

@@ -27,10 +27,7 @@ func (r *run) readData(ctx context.Context) error {
 		GroupSize: group, NeedScores: o.Distill != "" && o.Teacher == "", Texts: r.loss.ReadsVectors(), MaxPerFile: o.MaxExampleNumPerDataset, Seed: o.Seed,
 	})
 	if err != nil {
-		if errors.Is(err, dataset.ErrNoNegatives) {
-			err = fmt.Errorf("%w; --train-group-size 1 trains on pairs alone", err)
-		}
-		return fmt.Errorf("read training data: %w", err)
+		return fmt.Errorf("read training data: %w", r.withRemedy(err))
 	}
 	queries := min(o.PerDeviceTrainBatchSize, r.data.Len())
 	if err := r.loss.Check(queries, group, 1); err != nil {
@@ -39,9 +36,9 @@ func (r *run) readData(ctx context.Context) error {
 	r.result.Rows, r.result.Objective = r.data.Len(), r.loss.Describe(queries, group, 1)
 	r.tokens, err = r.data.Pretokenize(ctx, dataset.TokenizeOptions{
 		Tokenize: func(ctx context.Context, texts []string, maxLength int) ([][]int32, error) {
-			return tokenize(ctx, r.model.Tokenizer, texts, maxLength)
+			return r.model.tokenize(ctx, texts, maxLength)
 		},
-		Key:            r.model.TokenizerHash,
+		Key:            r.model.tokenizerKey(),
 		QueryMaxLength: o.QueryMaxLen, PassageMaxLength: o.PassageMaxLen,
 		QueryPrompt: o.QueryInstruction, PassagePrompt: o.PassageInstruction,
 		CacheDir: o.CacheDir, Warn: r.hooks.Warn,
@@ -64,6 +61,19 @@ func (r *run) readData(ctx context.Context) error {
 		return err
 	}
 	return r.plan()
+}
+
+// withRemedy adds to an error of the data what to ask for instead.
+func (r *run) withRemedy(err error) error {
+	switch {
+	case errors.Is(err, dataset.ErrNoNegatives):
+		return fmt.Errorf("%w; --train-group-size 1 trains on pairs alone", err)
+	case !errors.Is(err, dataset.ErrAlone):
+		return err
+	case r.options.TrainGroupSize > 1:
+		return fmt.Errorf("%w: the objective %s reads the positive alone; --objective all-passages reads the negatives too", err, r.options.objectiveName())
+	}
+	return fmt.Errorf("%w; --train-group-size 2 or more gives it some", err)
 }
 
 // plan counts the steps.
@@ -105,6 +115,7 @@ func (r *run) compile(context.Context) error {
 	}
 	r.program, err = torch.Compile(a.model, torch.CompileOptions{
 		Outputs: []string{embedding}, Trainable: trains(o.FineTuneType, a.lora), Device: r.device, Recompute: o.Recompute,
+		FrozenDType: frozenDTypes[o.FrozenDType],
 	})
 	if err != nil {
 		return err
@@ -143,6 +154,9 @@ func (r *run) compile(context.Context) error {
 		Note: fmt.Sprintf("%s; %s; %d rows, %d steps", r.result.Objective, r.params, r.data.Len(), r.schedule.steps)})
 	return nil
 }
+
+// frozenDTypes gives the values of --frozen-dtype their types.
+var frozenDTypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
 
 // describe names the rows of a step's batches by file and line.
 func (r *run) describe(batches []dataset.Batch) string {

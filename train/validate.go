@@ -14,6 +14,15 @@ type FlagError struct{ Flag, Problem string }
 // Error returns the flag and what is wrong with it.
 func (e *FlagError) Error() string { return fmt.Sprintf("--%s: %s", e.Flag, e.Problem) }
 
+// MismatchError says that a checkpoint was made by another run than this one. Differences are what is not as it was, each
+// "name: was a, is b".
+type MismatchError struct{ Differences []string }
+
+// Error lists the differences.
+func (e *MismatchError) Error() string {
+	return "it is of another run: " + strings.Join(e.Differences, "; ")
+}
+
 // check is a condition that options must not meet.
 type check struct {
 	bad     bool
@@ -49,6 +58,7 @@ func (o Options) checkNames() []check {
 		unknown("distill", o.Distill, "", "kl", "margin-mse", "embedding", "score"),
 		unknown("lr-scheduler-type", o.LRSchedulerType, "linear", "cosine", "constant"),
 		unknown("fp16-opt-level", o.FP16OptLevel, "O0", "O1", "O2"),
+		unknown("frozen-dtype", o.FrozenDType, "fp32", "bf16"),
 		{targets != nil, "lora-targets", fmt.Sprintf("%q is not a regular expression: %v", o.LoraTargets, targets)},
 		{o.ResumeFromCheckpoint == "", "resume-from-checkpoint", "is empty; auto, none or a checkpoint's folder"},
 	}
@@ -118,6 +128,8 @@ func (o Options) checkTogether() []check {
 	fromScores := o.Distill != "" && !o.fromVectors()
 	list := []check{
 		{o.BF16 && o.FP16, "fp16", "cannot be together with --bf16"},
+		{o.FrozenDType != "fp32" && o.FP16, "frozen-dtype", o.FrozenDType + " cannot be together with --fp16"},
+		{o.FrozenDType != "fp32" && o.FineTuneType == "sft", "frozen-dtype", "nothing is frozen: --fine-tune-type sft trains all weights"},
 		{o.UseInbatchNeg && o.Objective != "" && o.Objective != "in-batch", "use-inbatch-neg", fmt.Sprintf("contradicts --objective %s", o.Objective)},
 		{o.fromVectors() && o.Teacher == "", "distill", o.Distill + " learns from a model's vectors: --teacher is missing"},
 		{o.Teacher != "" && o.Distill == "", "teacher", "nothing is learned from it without --distill"},

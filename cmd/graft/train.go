@@ -40,7 +40,7 @@ func trainCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			o.model, o.train.ModelNameOrPath = model, model
+			o.model, o.train.ModelNameOrPath, o.train.Version = model, model, version
 			o.train.TrainData, o.train.EvalTasks = o.data.Value(), o.evalTasks.Value()
 			o.given = givenFlags(c)
 			o.settleTeacher()
@@ -161,8 +161,12 @@ func runTraining(ctx context.Context, o *trainOptions, stdout, stderr io.Writer)
 // trainingError adds what to type instead.
 func trainingError(err error) error {
 	var flag *train.FlagError
-	if errors.As(err, &flag) && flag.Flag == "output-dir" {
+	var mismatch *train.MismatchError
+	switch {
+	case errors.As(err, &flag) && flag.Flag == "output-dir":
 		return withHint(err, "add --overwrite-output-dir to begin anew, or name another directory")
+	case errors.As(err, &mismatch):
+		return withHint(err, "give the settings that the checkpoint was made with, or begin anew with --overwrite-output-dir or in another directory")
 	}
 	return err
 }

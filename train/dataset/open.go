@@ -15,6 +15,7 @@ import (
 // Errors that a command can say more about.
 var (
 	ErrNoNegatives = errors.New("neg is empty")
+	ErrAlone       = errors.New("a query has no negatives but those of its group, and a group of 1 has none") // of a file with ownGroupSuffix
 	ErrNoScores    = errors.New("teacher scores are missing")
 )
 
@@ -94,7 +95,7 @@ func (s *Set) check(ctx context.Context, number int, problems *problemList) erro
 		case source.Lines == 0:
 			problems.add(lines.In(source.Path, errors.New("no rows in it")))
 		case source.OwnGroup && s.options.GroupSize == 1:
-			problems.add(lines.In(source.Path, fmt.Errorf("its name ends in %s, so a query has no negatives but those of its group, and a group of 1 has none", ownGroupSuffix)))
+			problems.add(lines.In(source.Path, fmt.Errorf("its name ends in %s, so %w", ownGroupSuffix, ErrAlone)))
 		}
 	}
 	return nil
