@@ -2,16 +2,13 @@ package convert_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"graft/convert"
 	"graft/graph/pass"
-	"graft/runtime/tokenizer"
 )
 
 // A model that llama.cpp's own package wrote gives the hidden states of the checkpoint that it was made from,
@@ -84,33 +81,8 @@ func TestGGUFLeavesNothing(t *testing.T) {
 
 // The tokenizer of a GGUF file gives the ids of the tokenizer that it was made from.
 func TestGGUFTokenizer(t *testing.T) {
-	raw, err := os.ReadFile("../testdata/models/qwen3/tok_expected.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want struct {
-		MaxLength int `json:"max_length"`
-		Texts     []string
-		IDs       [][]int64 `json:"input_ids"`
-	}
-	if err := json.Unmarshal(raw, &want); err != nil {
-		t.Fatal(err)
-	}
 	m := open(t, "../testdata/gguf/qwen3.gguf", convert.OpenOptions{})
-	tok, err := tokenizer.FromFile(m.Tokenizer, tokenizer.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tok.Close()
-	for i, text := range want.Texts {
-		e, err := tok.Encode(text, tokenizer.EncodeOptions{MaxLength: want.MaxLength})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := oneText(e).ids.data; !slices.Equal(got, want.IDs[i]) {
-			t.Errorf("%q: ids %v, want %v", text, got, want.IDs[i])
-		}
-	}
+	checkIDs(t, m.Tokenizer, "../testdata/models/qwen3/tok_expected.json")
 }
 
 // replaceOnce changes bytes of a file that occur in it; the lengths must be equal.

@@ -28,6 +28,7 @@ var layouts = []struct {
 	read func(t *translation, file string) error    // sets the source, and writes what the folder lacks
 }{
 	{findGGUF, (*translation).readGGUF},
+	{findPaddle, (*translation).readPaddle},
 }
 
 // translated finds the file of a checkpoint in one of layouts: "" where there is none, or where the
@@ -99,6 +100,15 @@ func (t *translation) write(name string, value any) error {
 		return nil
 	}
 	return writeJSON(filepath.Join(t.dir, name), value)
+}
+
+// replace writes a JSON file in the place of the one that the checkpoint's folder may have, which stays as it is.
+func (t *translation) replace(name string, value any) error {
+	path := filepath.Join(t.dir, name)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // a link
+		return err
+	}
+	return writeJSON(path, value)
 }
 
 // Close closes the checkpoint and removes the folder.

@@ -54,7 +54,7 @@ func readArchive(f *os.File, size int64) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}
-	object, err := unpickle(data, a.persistentLoad)
+	object, err := unpickle(data, findGlobal, a.persistentLoad)
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}

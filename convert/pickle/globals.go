@@ -80,17 +80,17 @@ func findGlobal(module, name string) (any, error) {
 	return nil, fmt.Errorf("refuses to call %q: a checkpoint of tensors has no need of it", module+"."+name)
 }
 
-// unpickle runs a scanned pickle on the pickle machine. Only the functions of
-// the globals table run; persistentLoad resolves references to storages. The
+// unpickle runs a scanned pickle on the pickle machine. Only what global gives
+// for a name runs; persistentLoad resolves references to storages. The
 // machine panics on some malformed pickles, which becomes an error here.
-func unpickle(data []byte, persistentLoad func(id any) (any, error)) (value any, err error) {
+func unpickle(data []byte, global func(module, name string) (any, error), persistentLoad func(id any) (any, error)) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("malformed pickle: %v", p)
 		}
 	}()
 	u := pickle.NewUnpickler(bytes.NewReader(data))
-	u.FindClass = findGlobal
+	u.FindClass = global
 	u.PersistentLoad = persistentLoad
 	return u.Load()
 }

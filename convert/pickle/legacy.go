@@ -58,7 +58,7 @@ func (l *legacy) next(name string, persistentLoad func(any) (any, error)) (any, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	object, err := unpickle(data, persistentLoad)
+	object, err := unpickle(data, findGlobal, persistentLoad)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

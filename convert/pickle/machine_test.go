@@ -170,7 +170,7 @@ func FuzzPickle(f *testing.F) {
 		if err != nil {
 			return
 		}
-		object, err := unpickle(data, load)
+		object, err := unpickle(data, findGlobal, load)
 		if err != nil {
 			return
 		}

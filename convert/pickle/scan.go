@@ -65,6 +65,16 @@ const (
 type scanner struct {
 	r *bufio.Reader
 	n int64 // bytes of the stream consumed so far
+
+	outside int64    // bytes and texts from this length on stay in the stream; 0: none does
+	regions []region // where they are
+}
+
+// region is data of an opcode that stays in the stream. What the machine sees in its place is its marker.
+type region struct {
+	start, length int64
+	text          bool  // UTF-8 of characters below 256, one a byte, as Python writes bytes in protocol 2
+	bytes         int64 // that it stands for
 }
 
 func newScanner(r io.Reader) *scanner { return &scanner{r: bufio.NewReader(r)} }
@@ -83,6 +93,11 @@ func (s *scanner) next() ([]byte, error) {
 		kind := arguments[op]
 		if kind == unsupported {
 			return nil, fmt.Errorf("byte %d: opcode 0x%02x is not supported", at, op)
+		}
+		if left, err := s.leave(&pickle, op); err != nil {
+			return nil, fmt.Errorf("byte %d: opcode 0x%02x: %w", at, op, noEOF(err))
+		} else if left {
+			continue
 		}
 		if kind != frame {
 			pickle.WriteByte(op)
