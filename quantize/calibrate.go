@@ -3,6 +3,8 @@ package quantize
 import (
 	"errors"
 
+	"gonum.org/v1/gonum/mat"
+
 	"graft/graph"
 )
 
@@ -10,6 +12,9 @@ import (
 type calibration struct {
 	ranges map[string]limits
 	grams  map[string]*gram
+
+	factored *gram // the last one of which the factor was taken
+	factor   *mat.TriDense
 }
 
 // limits are the smallest and the largest number that is told apart.

@@ -108,11 +108,14 @@ func (j *job) correct(m *matrix, w []float32) (*blocks, error) {
 		q.round(w)
 		return q, nil
 	}
-	u, err := g.factor()
-	if err != nil {
-		return nil, err
+	if c := j.calibration; c.factored != g { // queries, keys and values follow one another and read the same inputs
+		u, err := g.factor()
+		if err != nil {
+			return nil, err
+		}
+		c.factored, c.factor = g, u
 	}
-	q.correct(w, u)
+	q.correct(w, j.calibration.factor)
 	return q, nil
 }
 
