@@ -18,7 +18,8 @@ const damping = 0.01
 // Weights with more inputs are rounded to nearest.
 const mostGram = 4096
 
-// gram is Xᵀ·X [K, K] over real tokens: what the error of a product depends on.
+// gram is Xᵀ·X [K, K] over real tokens, of which what lies below the diagonal is not computed: what
+// the error of a product depends on.
 type gram struct {
 	k   int
 	sum []float32
@@ -36,9 +37,17 @@ func (g *gram) add(mask []int64, x []float32) {
 	if len(g.x) == 0 {
 		return
 	}
-	a := blas32.General{Rows: len(g.x) / g.k, Cols: g.k, Stride: g.k, Data: g.x}
-	blas32.Gemm(blas.Trans, blas.NoTrans, 1, a, a, 1, blas32.General{Rows: g.k, Cols: g.k, Stride: g.k, Data: g.sum})
+	tokens := len(g.x) / g.k
+	for i := 0; i < g.k; i += strip {
+		part := min(strip, g.k-i)
+		a := blas32.General{Rows: tokens, Cols: part, Stride: g.k, Data: g.x[i:]}
+		b := blas32.General{Rows: tokens, Cols: g.k - i, Stride: g.k, Data: g.x[i:]}
+		blas32.Gemm(blas.Trans, blas.NoTrans, 1, a, b, 1, blas32.General{Rows: part, Cols: g.k - i, Stride: g.k, Data: g.sum[i*g.k+i:]})
+	}
 }
+
+// strip is the number of rows of Xᵀ·X that are computed at once, each from the diagonal on.
+const strip = 128
 
 // factor is the upper triangle U with Uᵀ·U = (Xᵀ·X + damping)⁻¹.
 func (g *gram) factor() (*mat.TriDense, error) {
