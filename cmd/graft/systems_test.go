@@ -251,7 +251,7 @@ func writeMade(path string, tensors []madeTensor) error {
 	return w.Commit()
 }
 
-// vectorTolerance is what two libraries' float32 may differ by in a vector of length 1.
+// vectorTolerance is what two libraries' float32 may differ by in a value of a vector.
 const vectorTolerance = 2e-5
 
 // vectors SYSTEM ROLE FILE: the embeddings in FILE (.jsonl) are those that testdata/systems/expected.json has for the system in that role.

@@ -112,8 +112,23 @@ def nv_embed():
     return {"query": [encode(f"Instruct: {TASK}\nQuery: ", q) for q in QUERIES], "document": [encode("", d) for d in DOCUMENTS]}
 
 
+def rocketqa():
+    """The vectors are not normalized; a document is a pair of a title, here none, and its text."""
+    path = HERE.parent / "models" / "ernie"  # ../paddle/ernie has its weights
+    tok, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
+
+    def rows(pairs):
+        out = []
+        for pair in pairs:
+            with torch.no_grad():
+                out.append(model(**tok(*pair, truncation=True, max_length=64, return_token_type_ids=True, return_tensors="pt")).last_hidden_state[0, 0].tolist())
+        return out
+
+    return {"query": rows([(q,) for q in QUERIES]), "document": rows([("", d) for d in DOCUMENTS])}
+
+
 def main():
-    expected = {}
+    expected = {"rocketqa-v1": rocketqa()}
     tok, model = load("bge-large-en-v1.5")
     expected["bge-large-en-v1.5"] = {
         "query": vectors(model, first, [tok("Represent this sentence for searching relevant passages: " + q, truncation=True, max_length=64)["input_ids"] for q in QUERIES]),
