@@ -183,6 +183,9 @@ func (c card) Settings() []setting {
 		{"warmup-ratio", o.WarmupRatio}, {"weight-decay", o.WeightDecay}, {"max-grad-norm", o.MaxGradNorm}, {"seed", o.Seed},
 		{"bf16", o.BF16}, {"fp16", o.FP16}, {"parity", o.Parity},
 	}
+	if o.QuerySuffix+o.PassageSuffix != "" {
+		list = append(list, setting{"query's suffix", o.QuerySuffix}, setting{"passage's suffix", o.PassageSuffix})
+	}
 	if o.objectiveName() == "in-batch" {
 		list = append(list, setting{"margin", o.Margin})
 	}

@@ -27,6 +27,7 @@ type modelEncoder struct {
 // side is how the queries, or the passages, are read.
 type side struct {
 	instruction string
+	suffix      string
 	maxLength   int
 }
 
@@ -43,8 +44,8 @@ func newModelEncoder(e *encoder, m Model, o Options) *modelEncoder {
 	}
 	return &modelEncoder{
 		encoder: e, model: &m, dim: m.Dim, normalize: o.Normalized, tokens: tokens,
-		query:   side{o.QueryInstruction, o.QueryMaxLen},
-		passage: side{o.PassageInstruction, o.PassageMaxLen},
+		query:   side{o.QueryInstruction, o.QuerySuffix, o.QueryMaxLen},
+		passage: side{o.PassageInstruction, o.PassageSuffix, o.PassageMaxLen},
 	}
 }
 
@@ -83,7 +84,7 @@ func (e *modelEncoder) window(ctx context.Context, texts []string, s side) ([]fl
 	for i, t := range texts {
 		prompted[i] = s.instruction + t
 	}
-	ids, err := e.model.tokenize(ctx, prompted, s.maxLength)
+	ids, err := e.model.tokenize(ctx, prompted, s.suffix, s.maxLength)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,9 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 			"device": device, "threads": text(threads), "version": o.Version, "libtorch": libtorch,
 		},
 	}
+	if o.QuerySuffix+o.PassageSuffix != "" {
+		f.Course["suffixes"] = fmt.Sprintf("%q and %q", o.QuerySuffix, o.PassageSuffix)
+	}
 	if o.LRSchedulerType != "constant" {
 		f.Course["steps"] = text(s.steps)
 	}

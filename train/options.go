@@ -36,6 +36,8 @@ type Options struct {
 	PassageMaxLen             int
 	QueryInstruction          string // --query-instruction-for-retrieval: put before each query
 	PassageInstruction        string // --passage-instruction-for-retrieval
+	QuerySuffix               string // put behind each query, as the template or the model has it; it stays where the query is cut
+	PassageSuffix             string // the same of passages
 	Padding                   string // longest: to the longest text of a sub-batch; max_length: as the reference pads
 	GroupByLength             bool   // batches of texts of like length
 	SameDatasetWithinBatch    bool   // each batch is drawn from one file

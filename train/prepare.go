@@ -35,10 +35,8 @@ func (r *run) readData(ctx context.Context) error {
 	}
 	r.result.Rows, r.result.Objective = r.data.Len(), r.loss.Describe(queries, group, 1)
 	r.tokens, err = r.data.Pretokenize(ctx, dataset.TokenizeOptions{
-		Tokenize: func(ctx context.Context, texts []string, maxLength int) ([][]int32, error) {
-			return r.model.tokenize(ctx, texts, maxLength)
-		},
-		Key:            r.model.tokenizerKey(),
+		Tokenize: r.model.tokenizes(o.QuerySuffix), TokenizePassages: r.model.tokenizes(o.PassageSuffix),
+		Key:            r.model.tokenizerKey(o.QuerySuffix, o.PassageSuffix),
 		QueryMaxLength: o.QueryMaxLen, PassageMaxLength: o.PassageMaxLen,
 		QueryPrompt: o.QueryInstruction, PassagePrompt: o.PassageInstruction,
 		CacheDir: o.CacheDir, Warn: r.hooks.Warn,

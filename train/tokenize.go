@@ -4,13 +4,22 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"graft/runtime/tokenizer"
+	"graft/train/dataset"
 )
 
-// tokenize gives the ids of texts, cut at maxLength tokens. It is dataset's Tokenize for a model.
-func (m *Model) tokenize(ctx context.Context, texts []string, maxLength int) ([][]int32, error) {
+// tokenizes is dataset's Tokenize for texts with a suffix behind them.
+func (m *Model) tokenizes(suffix string) dataset.Tokenize {
+	return func(ctx context.Context, texts []string, maxLength int) ([][]int32, error) {
+		return m.tokenize(ctx, texts, suffix, maxLength)
+	}
+}
+
+// tokenize gives the ids of texts, each with the suffix behind it and cut, before that, to maxLength tokens.
+func (m *Model) tokenize(ctx context.Context, texts []string, suffix string, maxLength int) ([][]int32, error) {
 	if m.LowerCase {
 		lowered := make([]string, len(texts))
 		for i, t := range texts {
@@ -18,7 +27,7 @@ func (m *Model) tokenize(ctx context.Context, texts []string, maxLength int) ([]
 		}
 		texts = lowered
 	}
-	encoded, err := m.Tokenizer.EncodeBatch(ctx, texts, tokenizer.EncodeOptions{MaxLength: maxLength})
+	encoded, err := m.Tokenizer.EncodeBatch(ctx, texts, tokenizer.EncodeOptions{MaxLength: maxLength, Suffix: suffix})
 	if err != nil {
 		return nil, err
 	}
@@ -30,9 +39,13 @@ func (m *Model) tokenize(ctx context.Context, texts []string, maxLength int) ([]
 }
 
 // tokenizerKey changes with whatever changes what tokenize returns.
-func (m *Model) tokenizerKey() string {
+func (m *Model) tokenizerKey(suffixes ...string) string {
+	key := m.TokenizerHash
 	if m.LowerCase {
-		return m.TokenizerHash + " lowered"
+		key += " lowered"
 	}
-	return m.TokenizerHash
+	if strings.Join(suffixes, "") != "" {
+		key += fmt.Sprintf(" %q", suffixes)
+	}
+	return key
 }

@@ -20,7 +20,7 @@ func TestLowerCase(t *testing.T) {
 	defer tok.Close()
 	for _, lower := range []bool{false, true} {
 		m := Model{Tokenizer: tok, TokenizerHash: "hash", LowerCase: lower}
-		ids, err := m.tokenize(context.Background(), []string{"The MOON", "the moon"}, 16)
+		ids, err := m.tokenize(context.Background(), []string{"The MOON", "the moon"}, "", 16)
 		if err != nil {
 			t.Fatal(err)
 		}

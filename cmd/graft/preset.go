@@ -147,3 +147,15 @@ func (o *evalOptions) takeInstruction() {
 		o.queryPrompt = o.queryInstruction
 	}
 }
+
+// takePreset settles what train leaves open: the pooling, the templates, the special tokens, and whether vectors have length 1. The longest
+// texts are train's own, because batches are made for them.
+func (o *trainOptions) takePreset() error {
+	if err := o.preset.settle(&o.open); err != nil {
+		return err
+	}
+	if _, given := o.given["normalized"]; o.preset.Preset != nil && !given {
+		o.train.Normalized = o.preset.Normalize
+	}
+	return nil
+}

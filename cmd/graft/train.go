@@ -22,6 +22,7 @@ import (
 type trainOptions struct {
 	train                       train.Options
 	open                        convert.OpenOptions
+	preset                      presetOptions
 	model                       string
 	teacherPooling              string
 	data, evalTasks             cli.StringSlice

@@ -10,7 +10,7 @@ func (o *trainOptions) flags() []cli.Flag {
 	for _, group := range []func() []cli.Flag{o.modelFlags, o.dataFlags, o.objectiveFlags, o.optimizerFlags, o.machineFlags, o.loopFlags} {
 		all = append(all, group()...)
 	}
-	return append(all, jsonFlag(&o.json))
+	return append(append(all, o.preset.flags()...), jsonFlag(&o.json))
 }
 
 // modelFlags say what is trained, and what becomes of it.

@@ -18,8 +18,9 @@ type Tokenize func(ctx context.Context, texts []string, maxLength int) ([][]int3
 // TokenizeOptions say how texts become tokens and where the tokens are kept.
 type TokenizeOptions struct {
 	Tokenize         Tokenize
-	Key              string // changes with everything that changes what Tokenize returns
-	QueryMaxLength   int    // in tokens, special ones included
+	TokenizePassages Tokenize // nil: passages become tokens as queries do
+	Key              string   // changes with everything that changes what Tokenize returns
+	QueryMaxLength   int      // in tokens, special ones included
 	PassageMaxLength int
 	QueryPrompt      string // put before every query, but for rows with a prompt of their own
 	PassagePrompt    string // put before every passage

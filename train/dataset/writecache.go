@@ -84,7 +84,6 @@ type cacheWriter struct {
 	content         // but for its tokens
 
 	sources   []Source
-	tokenize  Tokenize
 	kinds     [textKinds]textKind
 	firstRow  map[uint32]uint32 // of each query, by its text
 	hasScores bool
@@ -92,6 +91,7 @@ type cacheWriter struct {
 
 // textKind is what is known of queries, or of passages.
 type textKind struct {
+	tokenize     Tokenize
 	prompt       string
 	maxLength    int
 	numbers      map[uint64]uint32 // of texts, by their hashes
@@ -108,11 +108,15 @@ type pendingText struct {
 }
 
 func newCacheWriter(file io.WriteSeeker, sources []Source, o TokenizeOptions) *cacheWriter {
+	passages := o.TokenizePassages
+	if passages == nil {
+		passages = o.Tokenize
+	}
 	return &cacheWriter{
-		file: file, out: bufio.NewWriterSize(file, 1<<20), sources: sources, tokenize: o.Tokenize, firstRow: map[uint32]uint32{},
+		file: file, out: bufio.NewWriterSize(file, 1<<20), sources: sources, firstRow: map[uint32]uint32{},
 		kinds: [textKinds]textKind{
-			queryText:   {prompt: o.QueryPrompt, maxLength: o.QueryMaxLength, numbers: map[uint64]uint32{}},
-			passageText: {prompt: o.PassagePrompt, maxLength: o.PassageMaxLength, numbers: map[uint64]uint32{}},
+			queryText:   {tokenize: o.Tokenize, prompt: o.QueryPrompt, maxLength: o.QueryMaxLength, numbers: map[uint64]uint32{}},
+			passageText: {tokenize: passages, prompt: o.PassagePrompt, maxLength: o.PassageMaxLength, numbers: map[uint64]uint32{}},
 		},
 	}
 }
@@ -212,7 +216,7 @@ func (w *cacheWriter) flush(ctx context.Context, k *textKind) error {
 	for i, p := range k.pending {
 		texts[i] = p.text
 	}
-	ids, err := w.tokenize(ctx, texts, k.maxLength)
+	ids, err := k.tokenize(ctx, texts, k.maxLength)
 	if err != nil {
 		return err
 	}
