@@ -81,6 +81,29 @@ func TestFusedDecoders(t *testing.T) {
 	}
 }
 
+// The form for the CPU provider (whose values TestHiddenStates compares) can be raised and lowered again.
+func TestFusedDecodersOnCPU(t *testing.T) {
+	const op = "com.microsoft.GroupQueryAttention"
+	for name, want := range map[string]int{"llama": 2, "mistral": 2, "qwen3": 2, "gemma3-text": 2, "gemma2": 0} { // a soft cap
+		m, err := onnx.DecodeBytes(lowered(t, filepath.Join("../testdata/models", name), convert.OpenOptions{}, pass.LowerOptions{Target: pass.CPU}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nodeCounts(m)[op]; got != want {
+			t.Errorf("%s: %d nodes of %s, want %d", name, got, op, want)
+		}
+		if report, err := pass.Raise(m); err != nil || report.Raised["Attention"] < 2 {
+			t.Errorf("%s: raised %v: %v", name, report, err)
+		}
+		if err := pass.Lower(m, pass.LowerOptions{Target: pass.CPU}); err != nil {
+			t.Fatal(err)
+		}
+		if got := nodeCounts(m)[op]; got != want {
+			t.Errorf("%s: %d nodes of %s after raising and lowering, want %d", name, got, op, want)
+		}
+	}
+}
+
 func nodeCounts(m *graph.Model) map[string]int {
 	counts := map[string]int{}
 	for _, n := range m.Graph.Nodes {

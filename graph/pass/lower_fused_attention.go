@@ -35,9 +35,20 @@ var groupQuery = fusedForm{
 	write: (*lowerer).groupQuery,
 }
 
-// fusedForms are what a target has kernels for, the best first. On the CPU provider, ...
+// biasedGroupQuery is groupQuery with padding as a bias of the scores, the same for all heads, so that it may be on either
+// side. The kernel caps scores and bias together, so it says no soft cap.
+var biasedGroupQuery = fusedForm{
+	says: func(_ *lowerer, a *attention, s seenKeys) bool {
+		return s.after == 0 && a.softcap == 0 && a.size > 0 && a.size%8 == 0 && axisSize(a.k, 2) == axisSize(a.v, 2)
+	},
+	write: (*lowerer).biasedGroupQuery,
+}
+
+// fusedForms are what a target has kernels for, the best first. What the CPU provider takes for
+// decoders is in docs/benchmarks.md: GroupQueryAttention skips the half of the products that causal
+// order hides, MultiHeadAttention does not.
 var fusedForms = map[Target][]fusedForm{
-	CPU:  {ownKeys},
+	CPU:  {biasedGroupQuery, ownKeys},
 	CUDA: {groupQuery, multiHead},
 }
 
@@ -97,6 +108,29 @@ func (l *lowerer) groupQuery(a *attention, s seenKeys) *graph.Value {
 		attrs = append(attrs, graph.IntAttr("causal", 0)) // since onnxruntime 1.29
 	}
 	return l.contribOp("GroupQueryAttention", in, attrs...)
+}
+
+func (l *lowerer) biasedGroupQuery(a *attention, s seenKeys) *graph.Value {
+	y := l.groupQuery(a, seenKeys{before: s.before, after: s.after})
+	if s.real != nil {
+		n := y.Def()
+		n.Inputs = append(n.Inputs, nil, nil, nil, l.keyBias(a, s.real))
+	}
+	return y
+}
+
+// keyBias is what padding adds to scores, [batch, 1, query, key].
+func (l *lowerer) keyBias(a *attention, real *graph.Value) *graph.Value {
+	return l.once(sharedKey{what: "key bias", of: real, more: a.q.DType()}, func() *graph.Value {
+		b := l.b
+		if real.DType() != graph.Bool {
+			real = b.Cast(real, graph.Bool)
+		}
+		bias := b.Unsqueeze(b.Where(real, l.scalar(a.q, 0), l.scalar(a.q, maskedScore)), 1, 2)
+		one := b.Int64s(1)
+		shape := b.Op("Concat", []*graph.Value{one, one, l.length(a.q, 1), one}, graph.IntAttr("axis", 0))
+		return b.Op("Expand", []*graph.Value{bias, shape})
+	})
 }
 
 // lastKey is the place of each text's last key, int32 [batch]; 0 for a text without any.

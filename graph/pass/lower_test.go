@@ -132,7 +132,7 @@ func TestLowerFused(t *testing.T) {
 		{"post-norm", bert, pass.CUDA, map[string]int{"MultiHeadAttention": 2, "SkipLayerNormalization": 4, "BiasGelu": 2}},
 		{"pre-norm", preNorm, pass.CPU, nil}, // grouped queries
 		{"pre-norm", preNorm, pass.CUDA, map[string]int{"SkipSimplifiedLayerNormalization": 3}},
-		{"causal", causal, pass.CPU, map[string]int{"MultiHeadAttention": 1}},
+		{"causal", causal, pass.CPU, map[string]int{"GroupQueryAttention": 1}},
 		{"causal", causal, pass.CUDA, map[string]int{"MultiHeadAttention": 1, "SkipSimplifiedLayerNormalization": 1}},
 	} {
 		for _, opset := range []int64{14, 17, 20} {

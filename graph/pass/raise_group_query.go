@@ -2,6 +2,9 @@ package pass
 
 import "graft/graph"
 
+// biasInput of GroupQueryAttention is added to the scores.
+const biasInput = 10
+
 // contribGroupQuery: heads that share keys and values, padding on the right, causal order, a window
 // and a soft cap. Caches, rotary positions inside, norms of heads and quantized keys are not known.
 func contribGroupQuery(r *raiser, n *graph.Node) []*graph.Value {
@@ -10,7 +13,16 @@ func contribGroupQuery(r *raiser, n *graph.Node) []*graph.Value {
 		return nil
 	}
 	for i := 3; i < len(n.Inputs); i++ {
-		if i != 5 && i != 6 && n.Input(i) != nil {
+		if i != 5 && i != 6 && i != biasInput && n.Input(i) != nil {
+			return nil
+		}
+	}
+	var masked maker
+	if bias := n.Input(biasInput); bias != nil {
+		if e := writer(bias); e.Is("Expand") {
+			bias = e.Input(0) // Attention broadcasts its mask
+		}
+		if masked = r.attend(bias, 0); masked == nil {
 			return nil
 		}
 	}
@@ -24,14 +36,33 @@ func contribGroupQuery(r *raiser, n *graph.Node) []*graph.Value {
 			attrs = append(attrs, graph.FloatAttr(name, f))
 		}
 	}
-	see := r.keysUpTo(n.Input(5), k)
+	var see *graph.Value
+	if !isLength(n.Input(5)) {
+		see = r.keysUpTo(n.Input(5), k)
+	}
+	if masked != nil {
+		see = r.and(see, r.once(sharedKey{what: "mask of a bias", of: n.Input(biasInput)}, masked))
+	}
 	if n.Int("causal", 1) != 0 {
 		attrs = append(attrs, graph.IntAttr("is_causal", 1))
 		if window := n.Int("local_window_size", -1); window > 0 {
-			see = r.b.Op("And", []*graph.Value{see, r.within(window, k)})
+			see = r.and(see, r.within(window, k))
 		}
 	}
-	return r.raised("Attention", r.b.Op("Attention", []*graph.Value{q, k, v, see}, attrs...))
+	in := []*graph.Value{q, k, v}
+	if see != nil {
+		in = append(in, see)
+	}
+	return r.raised("Attention", r.b.Op("Attention", in, attrs...))
+}
+
+// isLength reports whether the last key of each text is that of a size, so that all keys are real.
+func isLength(last *graph.Value) bool {
+	n := writer(last)
+	for n.Is("Expand") || n.Is("Cast") || n.Is("Sub") {
+		n = writer(n.Input(0))
+	}
+	return n.Is("Shape")
 }
 
 // keysUpTo is true at the keys of each text up to its last, int32 [batch]: [batch, 1, 1, key].
