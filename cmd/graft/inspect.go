@@ -31,7 +31,7 @@ func inspectCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "onnx", Value: true, Destination: &o.open.ONNX, Usage: "look at onnx/model.onnx where there is one (false: at the checkpoint)"},
 			&cli.StringFlag{Name: "variant", Destination: &o.open.Variant, Usage: "look at onnx/model_`NAME`.onnx"},
-			&cli.BoolFlag{Name: "layers", Destination: &o.layers, Usage: "list the transformer blocks"},
+			&cli.BoolFlag{Name: "layers", Destination: &o.layers, Usage: "list the transformer blocks: weights, precision, share of time, products"},
 			&cli.BoolFlag{Name: "ops", Destination: &o.print.Nodes, Usage: "list every node"},
 			&cli.BoolFlag{Name: "weights", Destination: &o.print.Weights, Usage: "list every weight"},
 			&cli.StringFlag{Name: "provider", Value: "cpu", Destination: &o.provider, Usage: "run the file once on this provider, and count the nodes that each provider runs"},
@@ -64,8 +64,14 @@ func inspect(path string, o inspectOptions, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var blocks *blockTable
+	if o.layers && layersErr == nil {
+		if blocks, err = newBlockTable(m, layers, o.provider); err != nil {
+			return err
+		}
+	}
 	if o.json {
-		return inspectJSON(w, m, report, len(layers), nodes)
+		return inspectJSON(w, m, report, len(layers), blocks, nodes)
 	}
 	printModel(w, m)
 	if err := graph.Fprint(w, m.Graph, o.print); err != nil {
@@ -77,7 +83,8 @@ func inspect(path string, o inspectOptions, w io.Writer) error {
 	} else {
 		fmt.Fprintf(w, "transformer blocks: %d\n", len(layers))
 	}
-	if o.layers {
+	if blocks != nil {
+		blocks.print(w)
 		for i, l := range layers {
 			printLayer(w, i, l)
 		}
@@ -175,7 +182,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers int, nodes map[string]int) error {
+func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers int, blocks *blockTable, nodes map[string]int) error {
 	census := graph.TakeCensus(m.Graph.Graph)
 	arch := ""
 	if m.Arch != nil {
@@ -185,10 +192,14 @@ func inspectJSON(w io.Writer, m *convert.Model, report pass.RaiseReport, layers 
 	if p, _ := convert.PresetOf(m); p != nil {
 		preset = p.Name
 	}
-	return json.NewEncoder(w).Encode(map[string]any{
+	object := map[string]any{
 		"preset": preset, "suffixes": m.Modules.Suffixes, "similarity": m.Modules.Similarity,
 		"model": m.Path, "file": m.File, "architecture": arch, "dim": m.Dim, "pooling": m.Modules.PoolingName(),
 		"normalize": m.Modules.Normalize, "prompt_pooling": m.Modules.PromptPooling, "max_length": m.Modules.MaxLength, "prompts": m.Modules.Prompts,
 		"unused": m.Unused, "steps": m.Steps, "warnings": m.Warnings, "census": census, "raised": report, "layers": layers, "nodes": nodes,
-	})
+	}
+	if blocks != nil {
+		object["blocks"] = blocks
+	}
+	return json.NewEncoder(w).Encode(object)
 }

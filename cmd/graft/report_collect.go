@@ -71,7 +71,9 @@ func (c *collection) walk(dir string) error {
 }
 
 // isReportModel reports whether a folder is a model directory, and not only a folder that has one in it.
-func isReportModel(dir string) bool { return fileExists(filepath.Join(dir, "graft.json")) || isModel(dir) }
+func isReportModel(dir string) bool {
+	return fileExists(filepath.Join(dir, "graft.json")) || isModel(dir)
+}
 
 // addFile collects a file of a kind that is known by its name, and passes over others.
 func (c *collection) addFile(path string) error {

@@ -209,7 +209,7 @@ func (c *collection) sortModels() {
 }
 
 // hiddenSettings are options that say nothing to a reader, and changes that have a part of the page to themselves.
-var hiddenSettings = []string{"data-hash", "layers", "weights_before", "bytes_before"}
+var hiddenSettings = []string{"data-hash", "teacher-hash", "cache-dir", "layers", "weights_before", "bytes_before"}
 
 // show fills the steps that are shown.
 func (m *foundModel) show() {
@@ -233,7 +233,9 @@ func settingText(v any) string {
 	var text string
 	switch v := v.(type) {
 	case string:
-		text = v
+		if text = v; filepath.IsAbs(text) { // what a machine calls its folders is nobody else's concern
+			text = filepath.Base(text)
+		}
 	case float64:
 		text = fmt.Sprintf("%.8g", v)
 	default:

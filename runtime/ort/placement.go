@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Placement is a node of the graph as it is run, and where it ran. A provider
@@ -17,11 +18,39 @@ type Placement struct {
 	Node     string // name in the optimized graph
 	Op       string
 	Provider string // ONNX Runtime's name, such as CPUExecutionProvider
+	Time     time.Duration
 }
 
 // Placements runs the model once on the inputs and tells where each node ran,
 // in the order of execution. It is read from ONNX Runtime's own profile.
 func Placements(path string, o Options, inputs map[string]Array) ([]Placement, error) {
+	return profile(path, o, inputs, 1)
+}
+
+// Profile runs the model on the inputs, once to warm up and then runs times, and
+// tells of each node where it ran and how long in all of these runs. Nodes of one
+// name count as one.
+func Profile(path string, o Options, inputs map[string]Array, runs int) ([]Placement, error) {
+	placed, err := profile(path, o, inputs, 1+runs)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []Placement
+	at := map[string]int{}
+	for _, p := range placed {
+		if i, warm := at[p.Node]; warm {
+			nodes[i].Time += p.Time
+			continue
+		}
+		at[p.Node] = len(nodes)
+		p.Time = 0
+		nodes = append(nodes, p)
+	}
+	return nodes, nil
+}
+
+// profile runs the model and reads the profile of all runs.
+func profile(path string, o Options, inputs map[string]Array, runs int) ([]Placement, error) {
 	dir, err := os.MkdirTemp("", "graft-profile-")
 	if err != nil {
 		return nil, fmt.Errorf("profile: %w", err)
@@ -32,7 +61,11 @@ func Placements(path string, o Options, inputs map[string]Array) ([]Placement, e
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.RunArrays(context.Background(), inputs)
+	for range runs {
+		if _, err = s.RunArrays(context.Background(), inputs); err != nil {
+			break
+		}
+	}
 	s.Close() // writes the profile
 	if err != nil {
 		return nil, err
@@ -52,11 +85,12 @@ func Placements(path string, o Options, inputs map[string]Array) ([]Placement, e
 const kernelSuffix = "_kernel_time"
 
 // parseProfile reads a profile in the trace-event format: the events of
-// category Node whose name ends in _kernel_time, one for each node that ran.
+// category Node whose name ends in _kernel_time, one for each node in each run.
 func parseProfile(data []byte) ([]Placement, error) {
 	var events []struct {
 		Category string         `json:"cat"`
 		Name     string         `json:"name"`
+		Duration float64        `json:"dur"` // microseconds
 		Args     map[string]any `json:"args"`
 	}
 	if err := json.Unmarshal(data, &events); err != nil {
@@ -69,7 +103,10 @@ func parseProfile(data []byte) ([]Placement, error) {
 			continue
 		}
 		op, _ := e.Args["op_name"].(string)
-		placed = append(placed, Placement{Node: strings.TrimSuffix(e.Name, kernelSuffix), Op: op, Provider: provider})
+		placed = append(placed, Placement{
+			Node: strings.TrimSuffix(e.Name, kernelSuffix), Op: op, Provider: provider,
+			Time: time.Duration(e.Duration * float64(time.Microsecond)),
+		})
 	}
 	return placed, nil
 }
