@@ -199,7 +199,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.TopK, 1000)
 	setDefault(&o.MemoryBudget, 1<<30)
-	setDefault(&o.ChunkDocuments, 2048)
+	setDefault(&o.ChunkDocuments, chunkDocuments)
 	if o.Scorer == nil {
 		o.Scorer = GoScorer{}
 	}

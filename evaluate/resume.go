@@ -17,7 +17,8 @@ import (
 // An interrupted task leaves a folder with two files, each replaced as a whole: the
 // vectors of the queries, and after every chunk the rankings so far. Both carry the key
 // of the settings and the data they belong to, and a checksum; a file that does not fit
-// is ignored. Ids are not stored: the corpus is read again up to where it was left.
+// is ignored. Ids are not stored: the corpus is read again up to where it was left. A job without a key is no task's and
+// leaves nothing.
 
 const (
 	queryVectorsFile = "queries.bin"
@@ -165,6 +166,9 @@ func decode(data []byte, into any) {
 
 // writeResumeFile writes header, body and the SHA-256 of both.
 func (j *job) writeResumeFile(name string, h resumeHeader, body func(io.Writer) error) error {
+	if j.key == "" {
+		return nil
+	}
 	return writeFile(filepath.Join(j.resumeFolder(), name), func(w io.Writer) error {
 		sum := sha256.New()
 		b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
@@ -178,6 +182,9 @@ func (j *job) writeResumeFile(name string, h resumeHeader, body func(io.Writer) 
 
 // readResumeFile returns the body of a file whose key and checksum are right, else none.
 func (j *job) readResumeFile(name string) (h resumeHeader, body []byte, err error) {
+	if j.key == "" {
+		return h, nil, nil
+	}
 	data, err := os.ReadFile(filepath.Join(j.resumeFolder(), name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil, nil

@@ -19,6 +19,9 @@ const (
 	documentBlock = 2048
 )
 
+// chunkDocuments is how many documents are encoded at a time, unless options say otherwise.
+const chunkDocuments = 2048
+
 // search finds the best documents of every query: the corpus is read, encoded, scored
 // against all queries and dropped chunk by chunk.
 func (j *job) search(ctx context.Context) (iter.Seq[Ranking], error) {
@@ -34,7 +37,7 @@ func (j *job) search(ctx context.Context) (iter.Seq[Ranking], error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows)}
+	s := &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows), candidates: math.MaxInt}
 	if state != nil {
 		s.heaps, j.counts, j.chunks, j.earlier = state.heaps, state.counts, state.chunks, state.seconds
 	}
@@ -138,6 +141,9 @@ type ranker struct {
 	scores  []float32 // a block
 	chunk   chunk
 	done    int // documents of interrupted runs, read again but not encoded
+
+	candidates int // the first so many documents are ranked
+	seen       func(first int, documents, queries Matrix) error
 }
 
 // chunk is the documents that are encoded next.
@@ -251,7 +257,13 @@ func (s *ranker) add(ctx context.Context, progress func(int)) error {
 	if m.Dim != s.queries.Dim {
 		return fmt.Errorf("encode documents: vectors of %d values, those of the queries have %d", m.Dim, s.queries.Dim)
 	}
-	if err := s.rank(ctx, m, position(base)); err != nil {
+	if s.seen != nil {
+		if err := s.seen(base, m, s.queries); err != nil {
+			return err
+		}
+	}
+	ranked := m.rows(0, max(0, min(m.Rows, s.candidates-base)))
+	if err := s.rank(ctx, ranked, position(base)); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
 	return nil

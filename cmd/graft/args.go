@@ -25,6 +25,9 @@ var ignored = map[string]struct {
 	"kv-cache-reuse": {true, "an encoder pass keeps no key-value cache"},
 	"layers-path":    {true, "layers are found from the graph"},
 	"model-type":     {true, "the checkpoint's own config says what it is"},
+
+	"search-batch-size":     {true, "the search takes queries and passages in blocks of its own"},
+	"use-gpu-for-searching": {false, "the exact search is a small part of the time beside encoding, which --provider places"},
 }
 
 // canonicalArgs turns a command line as people write it into one that cli parses: flags may

@@ -29,6 +29,7 @@ func commands() []*cli.Command {
 		verifyCommand(),
 		benchCommand(),
 		reportCommand(),
+		mineCommand(),
 		dataCommand(),
 		doctorCommand(),
 	}

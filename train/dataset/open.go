@@ -26,6 +26,8 @@ type Options struct {
 	Texts      bool  // a row may be a text alone; a line of a .txt file is one
 	MaxPerFile int   // rows used of each file, chosen at random where it has more; 0: all
 	Seed       int64 // of that choice
+
+	NegativesOptional bool // a row may have none, whatever the group size
 }
 
 // Set is training data whose every line has been checked. It holds no text: rows are read again when asked for.
@@ -168,7 +170,7 @@ func (s *Set) row(text []byte, parse func([]byte) (Row, error)) (Row, error) {
 	}
 	if s.options.GroupSize == 1 {
 		r.Neg, r.NegScores = nil, nil
-	} else if len(r.Neg) == 0 {
+	} else if len(r.Neg) == 0 && !s.options.NegativesOptional {
 		return r, noNegatives(s.options.GroupSize)
 	}
 	if s.options.NeedScores {
