@@ -54,15 +54,14 @@ func (c *channels) bytes() int64 { return int64(len(c.codes) + 5*len(c.scales)) 
 
 // dequantize appends the matrix as DequantizeLinear, under the names that onnxruntime.quantization
 // gives its parts.
-func (c *channels) dequantize(b *graph.Builder, name string) *graph.Value {
-	g := b.Graph()
+func (c *channels) dequantize(j *job, name string) *graph.Value {
 	shape := []int64{int64(c.k), int64(c.n)}
 	in := []*graph.Value{
-		g.AddInitializer(graph.NewTensor(name+"_quantized", c.codes, shape...)),
-		g.AddInitializer(graph.NewTensor(name+"_scale", c.scales, int64(c.n))),
-		g.AddInitializer(graph.NewTensor(name+"_zero_point", make([]int8, c.n), int64(c.n))),
+		j.keep(graph.NewTensor(name+"_quantized", c.codes, shape...)),
+		j.keep(graph.NewTensor(name+"_scale", c.scales, int64(c.n))),
+		j.keep(graph.NewTensor(name+"_zero_point", make([]int8, c.n), int64(c.n))),
 	}
-	return b.Op("DequantizeLinear", in, graph.IntAttr("axis", 1))
+	return j.b.Op("DequantizeLinear", in, graph.IntAttr("axis", 1))
 }
 
 // relativeError is |w - v| / |w| in Frobenius norms; 0 where w is zero.

@@ -25,6 +25,7 @@ type job struct {
 	b        *graph.Builder
 	matrices []*matrix // those to quantize
 	layers   []Layer
+	spill    spill // large weights that are quantized
 }
 
 func newJob(ctx context.Context, m *graph.Model, s Scheme, o Options) (*job, error) {
@@ -95,7 +96,7 @@ func (j *job) tables() error {
 			j.layers = append(j.layers, kept(t.name, "Gather", t.weight))
 			continue
 		}
-		e, err := t.quantize(j.b)
+		e, err := t.quantize(j)
 		if err != nil {
 			return fmt.Errorf("table %q: %w", t.name, err)
 		}

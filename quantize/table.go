@@ -66,8 +66,8 @@ func (t *table) bytes() int64 {
 // quantize stores each row in int8 with a scale of its own, and has the rows that are looked up
 // multiplied by theirs: Cast(Gather(codes, i))·Gather(scales, i), operators that every runtime has.
 // It returns the relative error of the table.
-func (t *table) quantize(b *graph.Builder) (float64, error) {
-	g := b.Graph()
+func (t *table) quantize(j *job) (float64, error) {
+	b := j.b
 	w, err := t.weight.Init.Float32s()
 	if err != nil {
 		return 0, err
@@ -79,8 +79,8 @@ func (t *table) quantize(b *graph.Builder) (float64, error) {
 		restored[i] = float32(q) * scales[i/int(shape[1])]
 	}
 	name := t.weight.Name
-	quantized := g.AddInitializer(graph.NewTensor(name+"_quantized", codes, shape...))
-	scale := g.AddInitializer(graph.NewTensor(name+"_scale", scales, shape[0], 1))
+	quantized := j.keep(graph.NewTensor(name+"_quantized", codes, shape...))
+	scale := j.keep(graph.NewTensor(name+"_scale", scales, shape[0], 1))
 	for _, n := range t.nodes {
 		s := b.Scope("%s", n.Name)
 		row := n.Outputs[0]
@@ -94,7 +94,7 @@ func (t *table) quantize(b *graph.Builder) (float64, error) {
 	for _, n := range t.nodes {
 		gathers[n] = true
 	}
-	g.Remove(func(n *graph.Node) bool { return gathers[n] })
+	b.Graph().Remove(func(n *graph.Node) bool { return gathers[n] })
 	return relativeError(w, restored), nil
 }
 

@@ -60,12 +60,12 @@ func (j *job) storeBlocks(m *matrix, q *blocks, accuracy int64) {
 	g, name := j.model.Graph, m.weight.Name
 	per := int64(q.perColumn())
 	parts := []*graph.Value{
-		g.AddInitializer(graph.NewTensor(fmt.Sprintf("%s_Q%d", name, q.bits), q.packed(), int64(q.n), per, int64(q.size*q.bits/8))),
-		g.AddInitializer(graph.NewTensor(name+"_scales", q.scales, int64(q.n), per)),
+		j.keep(graph.NewTensor(fmt.Sprintf("%s_Q%d", name, q.bits), q.packed(), int64(q.n), per, int64(q.size*q.bits/8))),
+		j.keep(graph.NewTensor(name+"_scales", q.scales, int64(q.n), per)),
 	}
 	if q.zeros != nil {
 		zeros := q.packedZeros()
-		parts = append(parts, g.AddInitializer(graph.NewTensor(name+"_zero_points", zeros, int64(q.n), int64(len(zeros)/q.n))))
+		parts = append(parts, j.keep(graph.NewTensor(name+"_zero_points", zeros, int64(q.n), int64(len(zeros)/q.n))))
 	}
 	for _, n := range m.nodes {
 		q.matMulNBits(g, n, parts, accuracy)
@@ -74,7 +74,7 @@ func (j *job) storeBlocks(m *matrix, q *blocks, accuracy int64) {
 
 // storeChannels makes the products with m read c through DequantizeLinear.
 func (j *job) storeChannels(m *matrix, c *channels) {
-	w := c.dequantize(j.b, m.weight.Name)
+	w := c.dequantize(j, m.weight.Name)
 	for _, n := range m.nodes {
 		n.Inputs[1] = w
 	}
@@ -83,7 +83,7 @@ func (j *job) storeChannels(m *matrix, c *channels) {
 // storeInt4 makes the products with m read q through DequantizeLinear of INT4 with blocks along K,
 // as TensorRT takes it: codes with sign, scales above 0, no zero points.
 func (j *job) storeInt4(m *matrix, q *blocks) {
-	g, name := j.model.Graph, m.weight.Name
+	name := m.weight.Name
 	codes, scales := make([]uint8, q.k*q.n), make([]float32, q.k/q.size*q.n)
 	for c := range q.n {
 		for k := range q.k {
@@ -93,7 +93,7 @@ func (j *job) storeInt4(m *matrix, q *blocks) {
 		}
 	}
 	packed := &graph.Tensor{Name: name + "_quantized", DType: graph.Int4, Shape: []int64{int64(q.k), int64(q.n)}, Data: graph.Raw(pack(codes, 4))}
-	in := []*graph.Value{g.AddInitializer(packed), g.AddInitializer(graph.NewTensor(name+"_scale", scales, int64(q.k/q.size), int64(q.n)))}
+	in := []*graph.Value{j.keep(packed), j.keep(graph.NewTensor(name+"_scale", scales, int64(q.k/q.size), int64(q.n)))}
 	w := j.b.Op("DequantizeLinear", in, graph.IntAttr("axis", 0), graph.IntAttr("block_size", int64(q.size)))
 	for _, n := range m.nodes {
 		n.Inputs[1] = w
