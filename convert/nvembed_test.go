@@ -1,7 +1,10 @@
 package convert_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,5 +74,72 @@ func TestLatentPoolingOfOthers(t *testing.T) {
 	}
 	if want := `pooling "latent": only a checkpoint with attention to latents has it`; !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want one with %s", err, want)
+	}
+}
+
+// What Save writes of a model that leaves the prompt out of its pooling opens as the same model, from
+// the directory and from the ONNX file alone.
+func TestSavePromptPooling(t *testing.T) {
+	for name, want := range map[string]convert.PromptPooling{"nvembed": convert.PromptLength, "bert": convert.PromptOut} {
+		dir := copyModel(t, name)
+		if want == convert.PromptOut {
+			edit(t, filepath.Join(dir, "1_Pooling", "config.json"), func(m map[string]any) { m["include_prompt"] = false })
+		}
+		m, err := convert.Open(dir, convert.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		out := filepath.Join(t.TempDir(), "out")
+		if _, err := convert.Save(context.Background(), out, m, convert.SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		bare := filepath.Join(t.TempDir(), "bare.onnx")
+		raw, err := os.ReadFile(filepath.Join(out, "onnx", "model.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(bare, raw, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{out, filepath.Join(out, "onnx", "model.onnx"), bare} {
+			again, err := convert.Open(path, convert.OpenOptions{ONNX: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Close()
+			if again.Modules.PromptPooling != want || again.Modules.PoolingName() != m.Modules.PoolingName() || again.Graph.Graph.Input("pooling_mask") == nil {
+				t.Errorf("%s: prompt %q, pooling %s; want %q, %s", path, again.Modules.PromptPooling, again.Modules.PoolingName(), want, m.Modules.PoolingName())
+			}
+		}
+	}
+}
+
+// A text longer than the model can read is refused when it is asked for, not cut in silence.
+func TestContextTooLong(t *testing.T) {
+	for name, most := range map[string]int{"llama": 128, "bert": 64, "llama-rope-dynamic": 24} {
+		dir := filepath.Join("../testdata/models", name)
+		m, err := convert.Open(dir, convert.OpenOptions{MaxLength: most})
+		if err != nil {
+			t.Errorf("%s: %d tokens: %v", name, most, err)
+			continue
+		}
+		m.Close()
+		_, err = convert.Open(dir, convert.OpenOptions{MaxLength: most + 1})
+		want := fmt.Sprintf("texts of %d tokens are asked for: the model takes %d at most", most+1, most)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %d tokens: error %v, want one with %q", name, most+1, err, want)
+		}
+	}
+}
+
+// Rotary settings that are not known are refused with their name.
+func TestUnknownRope(t *testing.T) {
+	dir := copyModel(t, "llama")
+	edit(t, filepath.Join(dir, "config.json"), func(m map[string]any) {
+		m["rope_parameters"] = map[string]any{"rope_type": "longrope", "rope_theta": 10000.0}
+	})
+	if _, err := convert.Open(dir, convert.OpenOptions{}); err == nil || !strings.Contains(err.Error(), `rope_type "longrope" is not known; known: `) {
+		t.Errorf("error %v", err)
 	}
 }
