@@ -10,6 +10,7 @@ import (
 
 	"graft/graph"
 	"graft/graph/onnx"
+	"graft/graph/pass"
 	"graft/runtime/ort"
 )
 
@@ -37,7 +38,8 @@ const (
 )
 
 // TimeBlocks runs an ONNX file on a provider, with ONNX Runtime's optimizations, and sums what its profile says of
-// the nodes of each block. m is the file's graph, and bounds are graph.Bounds of its blocks; nodes that the
+// the nodes of each block. m is the file's graph, or with no
+// file one that is built or changed, and bounds are graph.Bounds of its blocks; nodes that the
 // optimizer made are placed by what they are computed from.
 func TimeBlocks(file string, m *graph.Model, bounds []string, o ort.Options) (*BlockTimes, error) {
 	if !slices.Contains(nodeByNode, o.Provider) {
@@ -54,7 +56,7 @@ func TimeBlocks(file string, m *graph.Model, bounds []string, o ort.Options) (*B
 		return nil, fmt.Errorf("time blocks: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if file, err = named(dir, file, m); err != nil {
+	if file, err = profiled(dir, file, m); err != nil {
 		return nil, fmt.Errorf("time blocks: %w", err)
 	}
 	info, err := ort.ReadInfo(file)
@@ -80,17 +82,26 @@ func TimeBlocks(file string, m *graph.Model, bounds []string, o ort.Options) (*B
 	return t, nil
 }
 
-// named gives every node a name, by which a profile tells of it: file itself where all have one, else a copy.
-func named(dir, file string, m *graph.Model) (string, error) {
-	unnamed := 0
+// profiled is a file whose nodes all have names, by which a profile tells of them: file itself where it has, else a
+// copy of the graph, lowered where it is graft's own and was never written.
+func profiled(dir, file string, m *graph.Model) (string, error) {
 	c := m.Clone()
+	if file == "" && m.ProducerName == producer {
+		if err := pass.Simplify(c); err != nil {
+			return "", err
+		}
+		if err := pass.Lower(c, pass.LowerOptions{}); err != nil {
+			return "", err
+		}
+	}
+	unnamed := 0
 	for _, n := range c.Graph.Nodes {
 		if n.Name == "" {
 			unnamed++
 			n.Name = fmt.Sprintf("graft_unnamed_%d", unnamed)
 		}
 	}
-	if unnamed == 0 {
+	if file != "" && unnamed == 0 {
 		return file, nil
 	}
 	copied := filepath.Join(dir, "named.onnx")

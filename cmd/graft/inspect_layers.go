@@ -37,10 +37,6 @@ func newBlockTable(m *convert.Model, layers []graph.Layer, provider string) (*bl
 		t.Rows[1+i].Block, t.Rows[1+i].Name = fmt.Sprint(i), l.Name
 	}
 	t.weigh(m.Graph.Graph, bounds)
-	if m.File == "" {
-		t.Time = "not measured: there is no ONNX file that could be run as it stands"
-		return t, nil
-	}
 	times, err := runtime.TimeBlocks(m.File, m.Graph, bounds, ort.Options{Provider: provider})
 	if errors.Is(err, runtime.ErrOneNode) {
 		t.Time = fmt.Sprintf("not measured: %v; --provider cpu tells", err)
