@@ -81,7 +81,7 @@ func openForReport(path, variant string) (*foundModel, error) {
 			found.history = append(found.history, s)
 		}
 	}
-	found.Bytes = weightBytes(m)
+	found.Bytes = weightBytes(m, onnxFileOf(path, variant))
 	census := graph.TakeCensus(m.Graph.Graph)
 	found.Parameters, found.Precision = census.Parameters, storedAs(census)
 	if _, err := pass.Raise(m.Graph); err == nil {
@@ -92,10 +92,21 @@ func openForReport(path, variant string) (*foundModel, error) {
 	return found, nil
 }
 
-// weightBytes is the size of the files that hold a model's weights.
-func weightBytes(m *convert.Model) (n int64) {
-	files := []string{m.File, m.File + ".data", m.File + "_data"}
-	if m.File == "" {
+// onnxFileOf is the ONNX file of a model, "" where there is none.
+func onnxFileOf(path, variant string) string {
+	if strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return path
+	}
+	if file := onnxPath(path, variant); fileExists(file) {
+		return file
+	}
+	return ""
+}
+
+// weightBytes is the size of the files that hold a model's weights: the ONNX file's, else the checkpoint's.
+func weightBytes(m *convert.Model, file string) (n int64) {
+	files := []string{file, file + ".data", file + "_data"}
+	if file == "" {
 		files = nil
 		for _, pattern := range []string{"*.safetensors", "pytorch_model*.bin"} {
 			found, _ := filepath.Glob(filepath.Join(m.Dir, pattern)) // fails on a bad pattern alone
