@@ -28,8 +28,8 @@ var longGoldens = []golden{
 		map[string]float64{"ndcg_at_10": 0.34305, "recall_at_10": 0.16187}, 0.0002},
 }
 
-// quantized runs through auto: files that quantize as they run are for the CPU provider.
-var quantized = golden{"bge-small-zh-q/cmrc2018", []string{"onnx", "bge-small-zh-v15-q", "bge-small-zh-v1.5-q.onnx"}, "CMRC2018Chunks", "cmrc2018-chunks-zh", zhFlags,
+// quantizedGolden runs through auto: files that quantize as they run are for the CPU provider.
+var quantizedGolden = golden{"bge-small-zh-q/cmrc2018", []string{"onnx", "bge-small-zh-v15-q", "bge-small-zh-v1.5-q.onnx"}, "CMRC2018Chunks", "cmrc2018-chunks-zh", zhFlags,
 	map[string]float64{"ndcg_at_10": 0.8576}, 0.003}
 
 // bf16Goldens are the fp32 values of MiniLM and how far bf16 may be from them: measured
@@ -48,7 +48,7 @@ func TestGoldenScores(t *testing.T) {
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) { g.check(t, "--provider", provider) })
 	}
-	t.Run(quantized.name, func(t *testing.T) { quantized.check(t) })
+	t.Run(quantizedGolden.name, func(t *testing.T) { quantizedGolden.check(t) })
 	for _, g := range longGoldens {
 		t.Run(g.name, func(t *testing.T) {
 			if testing.Short() {
