@@ -44,6 +44,8 @@ type Options struct {
 	Runs            int               // batches that run at once, sharing the threads; 0: as the provider does best
 	Optimization    ort.Level         // of the graph by ONNX Runtime; "" is all
 	Log             func(format string, args ...any)
+
+	portable bool // the graph in portable operators: what compares a provider runs in the provider's library, which may be an older one
 }
 
 // padMultiple is what a batch's length is rounded up to (docs/benchmarks.md).

@@ -73,6 +73,7 @@ func (e *Encoder) verify(ctx context.Context) error {
 		}
 		reference := e.options
 		reference.Provider, reference.Precision, reference.ProviderOptions = "cpu", "fp32", nil
+		reference.portable = true
 		r, err := open(e.model, reference)
 		if err != nil {
 			return fmt.Errorf("verify precision: %w", err)

@@ -79,6 +79,9 @@ func (e *Encoder) prepare(p precision) (string, error) {
 	if err := pass.Simplify(m); err != nil {
 		return "", err
 	}
+	if e.options.portable {
+		p.target = pass.Portable
+	}
 	if err := pass.Lower(m, pass.LowerOptions{Target: p.target, DType: p.dtype}); err != nil {
 		return "", err
 	}
