@@ -138,16 +138,24 @@ func open(path string, o OpenOptions) (*Model, error) {
 	return openCheckpoint(path, o)
 }
 
-// fetch is the folder of hf:… in the cache, after downloading what it lacks; any other path is itself.
+// fetch is the folder of hf:… in the cache, after downloading what it lacks, or of org/name where the cache has it and no folder is named
+// so; any other path is itself.
 func (o OpenOptions) fetch(path string) (string, error) {
 	name, ok := strings.CutPrefix(path, "hf:")
-	if !ok {
+	if !ok && (exists(path) || !hubName.MatchString(path)) {
 		return path, nil
 	}
 	if o.Hub == nil {
 		o.Hub = HubFromEnv(os.Getenv)
 	}
 	hub := *o.Hub
+	if !ok { // org/name, as other libraries write it: from the cache alone, for it may be a mistyped path
+		hub.Offline = true
+		if dir, err := hub.Fetch(context.Background(), path); err == nil {
+			return dir, nil
+		}
+		return "", fmt.Errorf("%w; on the hub it is hf:%s", fs.ErrNotExist, path)
+	}
 	if o.Variant != "" {
 		file := "onnx/model_" + o.Variant + ".onnx"
 		hub.Extra = []string{file, file + "_data", file + ".data"}

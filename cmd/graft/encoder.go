@@ -92,7 +92,8 @@ type encoder struct {
 	hash   string
 	preset presetOptions
 
-	temporary string // folder of the file that runs; "": it is the model's own
+	special   map[string]string // tokens around each text, where they are not those of the tokenizer's file
+	temporary string            // folder of the file that runs; "": it is the model's own
 }
 
 // openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
@@ -135,6 +136,20 @@ func (o *encoderOptions) settle() error {
 	return nil
 }
 
+// special tells results apart that other begin and end tokens gave; nil where they are the tokenizer's own.
+func (o *encoderOptions) special() map[string]string {
+	var given map[string]string
+	for name, on := range map[string]*bool{"add_bos_token": o.tokens.AddBOSToken, "add_eos_token": o.tokens.AddEOSToken} {
+		if on != nil {
+			if given == nil {
+				given = map[string]string{}
+			}
+			given[name] = fmt.Sprint(*on)
+		}
+	}
+	return given
+}
+
 func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.Writer) (*encoder, error) {
 	for _, w := range m.Warnings {
 		fmt.Fprintf(log, "graft: warning: %s\n", w)
@@ -162,7 +177,7 @@ func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{Encoder: e, model: m, hash: hash, preset: o.preset}, nil
+	return &encoder{Encoder: e, model: m, hash: hash, preset: o.preset, special: o.special()}, nil
 }
 
 // pairs reads NAME=VALUE arguments.

@@ -99,6 +99,6 @@ func (e *taskEncoder) settings(m pair) evaluate.EncoderSettings {
 		QuerySuffix: e.suffix[evaluate.QueryRole], DocumentSuffix: e.suffix[evaluate.DocumentRole], PairTitles: e.pairs,
 		Pooling: q.model.Modules.PoolingName(), Normalize: q.model.Modules.Normalize,
 		QueryMaxLength: q.Limit(e.length[evaluate.QueryRole]), DocumentMaxLength: d.Limit(e.length[evaluate.DocumentRole]),
-		Precision: q.Precision, Provider: q.Provider,
+		Precision: q.Precision, Provider: q.Provider, Other: q.special,
 	}
 }
