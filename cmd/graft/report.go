@@ -80,7 +80,7 @@ func writeReport(paths []string, o reportOptions, stdout, stderr io.Writer) erro
 	if o.json {
 		return printJSON(stdout, page)
 	}
-	fmt.Fprintf(stdout, "%d models, %d scores, %d rows of benchmarks, %d training logs, %d plots\n",
+	fmt.Fprintf(stdout, "models %d, scores %d, rows of benchmarks %d, training logs %d, plots %d\n",
 		len(page.Models), len(page.Scores), len(page.Speeds), len(page.Training), len(figures))
 	fmt.Fprintln(stdout, strings.Join(files, "\n"))
 	return nil
