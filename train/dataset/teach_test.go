@@ -215,7 +215,7 @@ func TestTeachRefuses(t *testing.T) {
 func TestTextRows(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"a.jsonl": lines(`{"_id": "1", "title": "Title", "text": "and text"}`, `{"text": "text", "title": ""}`, `{"query": "q", "pos": ["p"], "text": "not read"}`),
+		"a.jsonl": jsonl(`{"_id": "1", "title": "Title", "text": "and text"}`, `{"text": "text", "title": ""}`, `{"query": "q", "pos": ["p"], "text": "not read"}`),
 		"b.txt":   "a line\n\n{\"text\": \"as it is\"}\r\nthe last",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
@@ -257,7 +257,7 @@ func TestTextRowsRefused(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	s := mustOpen(t, Options{GroupSize: 1, Texts: true}, write(t, "e.jsonl", lines(`{"text": " "}`, `{"text": "a"}`)))
+	s := mustOpen(t, Options{GroupSize: 1, Texts: true}, write(t, "e.jsonl", jsonl(`{"text": " "}`, `{"text": "a"}`)))
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "text is blank") {
 		t.Errorf("warnings %q", s.Warnings)
 	}
