@@ -151,9 +151,22 @@ func (s *Surgery) config(m *Model) (json.RawMessage, error) {
 	if m.Config == nil {
 		return nil, nil
 	}
+	return s.edit(m, m.Config)
+}
+
+// edit is a config, or the part of one that describes the transformer, after the surgery.
+func (s *Surgery) edit(m *Model, config json.RawMessage) (json.RawMessage, error) {
+	const transformer = "text_config" // of models that hold one whole, as nvembed
 	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(m.Config, &keys); err != nil {
+	if err := json.Unmarshal(config, &keys); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if inner, ok := keys[transformer]; ok {
+		edited, err := s.edit(m, inner)
+		if err != nil {
+			return nil, err
+		}
+		return withKey(config, transformer, edited)
 	}
 	set := map[string]any{}
 	for _, c := range counts {
@@ -173,7 +186,6 @@ func (s *Surgery) config(m *Model) (json.RawMessage, error) {
 		m.layerKinds(s.Layers, keys, set)
 	}
 	s.Vocabulary.tokenIDs(keys, set)
-	config := m.Config
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		var err error
 		if config, err = withKey(config, key, set[key]); err != nil {

@@ -143,7 +143,7 @@ func outputs(t *testing.T, m *graph.Model, ids, mask, shape []int64) map[string]
 		t.Fatal(err)
 	}
 	defer s.Close()
-	given := map[string][]int64{"input_ids": ids, "attention_mask": mask, "token_type_ids": make([]int64, len(ids))}
+	given := map[string][]int64{"input_ids": ids, "attention_mask": mask, "pooling_mask": mask, "token_type_ids": make([]int64, len(ids))}
 	inputs := map[string]ort.Array{}
 	for _, name := range s.Inputs {
 		inputs[name] = ort.Array{Type: ort.Int64, Shape: shape, Data: given[name]}

@@ -161,7 +161,7 @@ func (b *batch) feed(s *torch.Scope, p *torch.Program) map[string]*torch.Tensor 
 	if types == nil {
 		types = &tokens{b.ids.rows, b.ids.width, make([]int64, len(b.ids.data))}
 	}
-	all := map[string]*tokens{"input_ids": b.ids, "attention_mask": b.mask, "token_type_ids": types}
+	all := map[string]*tokens{"input_ids": b.ids, "attention_mask": b.mask, "pooling_mask": b.mask, "token_type_ids": types}
 	in := map[string]*torch.Tensor{}
 	for _, name := range p.Inputs() {
 		if x := all[name]; x != nil {
