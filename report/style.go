@@ -3,6 +3,7 @@ package report
 import (
 	"image/color"
 	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -86,11 +87,15 @@ func widen(a *plot.Axis, low, high float64) {
 	a.Min, a.Max = a.Min-low*span, a.Max+high*span
 }
 
-// cut shortens a name from its front, where names of weights are alike.
+// cut shortens a name from its front, where names of weights are alike, at a dot if there is one near.
 func cut(name string, most int) string {
 	runes := []rune(name)
 	if len(runes) <= most {
 		return name
 	}
-	return "…" + string(runes[len(runes)-most+1:])
+	tail := string(runes[len(runes)-most+1:])
+	if i := strings.IndexByte(tail, '.'); i >= 0 && i < most/4 {
+		tail = tail[i+1:]
+	}
+	return "…" + tail
 }
