@@ -14,7 +14,7 @@ import (
 )
 
 // ignored are the switches of the reference that have no meaning here: they are accepted, and
-// the reason is printed once.
+// the reason is printed once, by commands that have no such flag.
 var ignored = map[string]struct {
 	takesValue bool
 	reason     string
@@ -130,7 +130,7 @@ func (l *commandLine) add(name, value string, hasValue bool) {
 	case name == "config":
 		l.config = value
 		return
-	case ignored[name].reason != "":
+	case ignored[name].reason != "" && !l.has(name):
 		if !l.set[name] {
 			fmt.Fprintf(l.stderr, "graft: --%s has no effect: %s\n", name, ignored[name].reason)
 		}
@@ -140,6 +140,11 @@ func (l *commandLine) add(name, value string, hasValue bool) {
 		l.flags = append(l.flags, "--"+name)
 	}
 	l.set[name] = true
+}
+
+// has reports whether the command has a flag of this canonical name: what one command ignores may mean something to another.
+func (l *commandLine) has(name string) bool {
+	return slices.ContainsFunc(l.cmd.Flags, func(f cli.Flag) bool { return f.Names()[0] == name })
 }
 
 // find returns the canonical name of a flag, and whether it takes a value.
