@@ -199,7 +199,7 @@ func TestOpenPaths(t *testing.T) {
 	if _, err := convert.Open("nowhere", convert.OpenOptions{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no such path: %v", err)
 	}
-	if _, err := convert.Open("open_test.go", convert.OpenOptions{}); err == nil || !strings.Contains(err.Error(), "neither a directory nor an .onnx file") {
+	if _, err := convert.Open("open_test.go", convert.OpenOptions{}); err == nil || !strings.Contains(err.Error(), "neither a directory nor an .onnx or .gguf file") {
 		t.Errorf("a source file: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "x.onnx")
