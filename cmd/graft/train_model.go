@@ -40,6 +40,9 @@ func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
 			"graft export merges it into a model, which can be trained")
 	}
 	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
+	if err := o.takePreset(); err != nil {
+		return nil, err
+	}
 	o.open.Normalize, o.open.Unnormalized = &o.train.Normalized, true
 	m, err := convert.Open(o.model, o.open)
 	if err != nil {
@@ -60,7 +63,7 @@ func (t *trainee) prepare() error {
 	if m.Tokenizer == "" {
 		return fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
 	}
-	tok, err := tokenizer.FromFile(m.Tokenizer, tokenizer.Options{})
+	tok, err := tokenizer.FromFile(m.Tokenizer, tokenizer.Options{AddBOSToken: t.options.open.AddBOSToken, AddEOSToken: t.options.open.AddEOSToken})
 	if err != nil {
 		return err
 	}
@@ -83,6 +86,7 @@ func (t *trainee) prepare() error {
 	}
 	o.QueryInstruction = evaluate.Prompt(m.Modules.Prompts, "", evaluate.QueryRole)
 	o.PassageInstruction = evaluate.Prompt(m.Modules.Prompts, "", evaluate.DocumentRole)
+	o.QuerySuffix, o.PassageSuffix = m.Modules.Suffixes["query"], m.Modules.Suffixes["document"]
 	o.SentencePoolingMethod = m.Modules.PoolingName()
 	t.fitMatryoshka()
 	t.trained = train.Model{
