@@ -26,6 +26,9 @@ func TestContract(t *testing.T) {
 			if slices.Contains(typed, name) {
 				want = append(want, "token_type_ids INT64[batch sequence]")
 			}
+			if m.Modules.PromptPooling != convert.PromptPooled {
+				want = append(want, "pooling_mask INT64[batch sequence]")
+			}
 			if got := describe(m.Graph.Graph.Inputs); !slices.Equal(got, want) {
 				t.Errorf("inputs %q, want %q", got, want)
 			}
