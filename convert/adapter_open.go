@@ -77,6 +77,7 @@ func (a *Adapter) openBase(base string, o OpenOptions) (*Model, error) {
 		return nil, err
 	}
 	o.Adapter = ""
+	o.ONNX = false // an adapter names the checkpoint's modules, where there is one
 	return open(base, o)
 }
 

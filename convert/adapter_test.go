@@ -189,6 +189,25 @@ func TestAdapterOfEveryArchitecture(t *testing.T) {
 	}
 }
 
+// An adapter is merged into its base's checkpoint also where the base's folder has an ONNX file, whose names lack the checkpoint's prefix.
+func TestAdapterBesideONNX(t *testing.T) {
+	const from = "../testdata/models/llama"
+	base, _ := save(t, from, convert.OpenOptions{}, convert.SaveOptions{})
+	m := open(t, base, convert.OpenOptions{})
+	o := loraOptions(m)
+	g, weights := insert(t, m, o)
+	a, err := m.NewAdapter(o, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if _, err := convert.SaveAdapter(context.Background(), dir, m, a, convert.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b := readExpected(t, from).batch(t, "right")
+	within(t, "opened", b, outputs(t, open(t, dir, convert.OpenOptions{ONNX: true}).Graph, b), outputs(t, g, b), 2e-5)
+}
+
 // An adapter of somebody else's ONNX file, whose modules are known by their nodes' names, too.
 func TestAdapterOfONNX(t *testing.T) {
 	file := foreign(t, "bert", 17, nil, func(g *graph.Graph) {
