@@ -77,7 +77,8 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 	if m.Tokenizer == nil {
 		return nil, fmt.Errorf("open encoder: %w", ErrNoTokenizer)
 	}
-	if o.Provider == "" || o.Provider == Auto {
+	auto := o.Provider == "" || o.Provider == Auto
+	if auto {
 		name, reason := choose(m.Graph, o.Precision)
 		o.Log("provider %s: %s", name, reason)
 		o.Provider = name
@@ -86,11 +87,17 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.verify(ctx); err != nil {
-		e.Close()
-		return nil, err
+	if err = e.verify(ctx); err == nil {
+		return e, nil
 	}
-	return e, nil
+	e.Close()
+	var other *PrecisionError
+	if auto && errors.As(err, &other) && o.Precision == "fp32" {
+		o.Log("provider cpu: %v", err)
+		o.Provider, o.ProviderOptions, o.portable = "cpu", nil, true // its library is loaded for the process
+		return open(m, o)
+	}
+	return nil, err
 }
 
 // open is Open without the check of the precision.

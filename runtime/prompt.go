@@ -28,7 +28,7 @@ func (e *Encoder) tokenize(ctx context.Context, texts []string, o EncodeOptions)
 	if err != nil {
 		return nil, err
 	}
-	n, err := e.model.unpooled(o.Prompt)
+	n, err := e.model.Unpooled(o.Prompt)
 	if err != nil {
 		return nil, err
 	}
@@ -38,9 +38,9 @@ func (e *Encoder) tokenize(ctx context.Context, texts []string, o EncodeOptions)
 	return rows, nil
 }
 
-// unpooled is how many tokens, from a text's first on, the pooling leaves out for a prompt. The
+// Unpooled is how many tokens, from a text's first on, the pooling leaves out for a prompt. The
 // prompt is tokenized by itself for it, as the models' own code does.
-func (m *Model) unpooled(prompt string) (int, error) {
+func (m *Model) Unpooled(prompt string) (int, error) {
 	count, ok := promptCounts[m.PromptPooling]
 	if !ok {
 		return 0, fmt.Errorf("the model leaves the prompt out of the pooling as %q, which is not known (known: %s)", m.PromptPooling, names(promptCounts))

@@ -22,35 +22,45 @@ type encoder struct {
 func (e *encoder) checkInputs() error {
 	for _, name := range e.program.Inputs() {
 		if modelInputs[name] == nil {
-			return fmt.Errorf("the model has an input %q; known are input_ids, attention_mask and token_type_ids", name)
+			return fmt.Errorf("the model has an input %q; known are input_ids, attention_mask, token_type_ids and pooling_mask", name)
 		}
 	}
 	return nil
 }
 
 // modelInputs fill a row of each input that a model may have, by its name.
-var modelInputs = map[string]func(row []int64, ids []int32, pad int32){
-	"input_ids": func(row []int64, ids []int32, pad int32) {
+var modelInputs = map[string]func(row []int64, t text, pad int32){
+	"input_ids": func(row []int64, t text, pad int32) {
 		for i := range row {
-			if i < len(ids) {
-				row[i] = int64(ids[i])
+			if i < len(t.ids) {
+				row[i] = int64(t.ids[i])
 			} else {
 				row[i] = int64(pad)
 			}
 		}
 	},
-	"attention_mask": func(row []int64, ids []int32, _ int32) {
-		for i := range ids {
+	"attention_mask": func(row []int64, t text, _ int32) {
+		for i := range t.ids {
 			row[i] = 1
 		}
 	},
-	"token_type_ids": func([]int64, []int32, int32) {}, // a single text: all 0
+	"token_type_ids": func([]int64, text, int32) {}, // a single text: all 0
+	"pooling_mask": func(row []int64, t text, _ int32) {
+		first := t.unpooled
+		if first >= len(t.ids) {
+			first = 0 // a text of nothing but its instruction is pooled whole
+		}
+		for i := first; i < len(t.ids); i++ {
+			row[i] = 1
+		}
+	},
 }
 
 // text is what the model encodes at once into one vector.
 type text struct {
-	ids []int32
-	pad int // tokens it is padded to; 0: to the longest of its sub-batch
+	ids      []int32
+	pad      int // tokens it is padded to; 0: to the longest of its sub-batch
+	unpooled int // tokens, from the first on, that a model with a pooling mask leaves out of the pooling
 }
 
 // length is the tokens that the text takes of a sub-batch: an empty one too has a place, of padding.
@@ -71,7 +81,7 @@ func (e *encoder) forward(s *torch.Scope, texts []text, b subBatch, o torch.RunO
 	for _, name := range e.program.Inputs() {
 		data := make([]int64, len(b.texts)*b.length)
 		for i, n := range b.texts {
-			modelInputs[name](data[i*b.length:(i+1)*b.length], texts[n].ids, e.pad)
+			modelInputs[name](data[i*b.length:(i+1)*b.length], texts[n], e.pad)
 		}
 		inputs[name] = inner.ToDevice(inner.Int64s(data, int64(len(b.texts)), int64(b.length)), e.device)
 	}
@@ -92,15 +102,15 @@ func (e *encoder) forward(s *torch.Scope, texts []text, b subBatch, o torch.RunO
 // embedding is the output of a model that is trained: its pooled vector, not normalized.
 const embedding = "sentence_embedding"
 
-// vectors encodes texts as they would be used: without dropout, and without a graph. It returns [len(ids), width],
-// row-major.
-func (e *encoder) vectors(ids [][]int32, tokens int) ([]float32, error) {
+// vectors encodes texts as they would be used: without dropout, and without a graph; unpooled is text.unpooled of all.
+// It returns [len(ids), width], row-major.
+func (e *encoder) vectors(ids [][]int32, unpooled, tokens int) ([]float32, error) {
 	defer torch.Lock()()
 	s := torch.NewScope()
 	defer s.Close()
 	texts := make([]text, len(ids))
 	for i := range ids {
-		texts[i].ids = ids[i]
+		texts[i] = text{ids: ids[i], unpooled: unpooled}
 	}
 	var out []float32
 	for _, b := range split(texts, limits{tokens: tokens, start: startCost(e.device)}) {

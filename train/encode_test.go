@@ -142,12 +142,12 @@ func TestVectors(t *testing.T) {
 			ids = append(append(ids, group.Query), group.Passages...)
 		}
 	}
-	got, err := dropping.vectors(ids, 30)
+	got, err := dropping.vectors(ids, 0, 30)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range ids {
-		want, err := plain.vectors(ids[i:i+1], 0)
+		want, err := plain.vectors(ids[i:i+1], 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestVectors(t *testing.T) {
 			t.Errorf("text %d differs by %v", i, d)
 		}
 	}
-	if v, err := plain.vectors(nil, 10); err != nil || len(v) != 0 {
+	if v, err := plain.vectors(nil, 0, 10); err != nil || len(v) != 0 {
 		t.Errorf("no texts: %v, %v", v, err)
 	}
 }

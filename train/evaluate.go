@@ -88,7 +88,11 @@ func (e *modelEncoder) window(ctx context.Context, texts []string, s side) ([]fl
 	if err != nil {
 		return nil, err
 	}
-	vectors, err := e.encoder.vectors(ids, e.tokens)
+	unpooled, err := e.model.unpooled(s.instruction)
+	if err != nil {
+		return nil, err
+	}
+	vectors, err := e.encoder.vectors(ids, unpooled, e.tokens)
 	if err != nil {
 		return nil, err
 	}

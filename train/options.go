@@ -134,7 +134,7 @@ func DefaultOptions() Options {
 
 // Model is what is trained.
 type Model struct {
-	// Graph takes input_ids, attention_mask and, where it uses it, token_type_ids, int64 [batch, sequence], and gives
+	// Graph takes input_ids, attention_mask and, where it uses them, token_type_ids and pooling_mask, int64 [batch, sequence], and gives
 	// sentence_embedding [batch, Dim], not normalized. It is in the raised form, and is not modified.
 	Graph     *graph.Model
 	Tokenizer *tokenizer.Tokenizer
@@ -147,6 +147,9 @@ type Model struct {
 	MaxLength     int    // the most tokens that the graph takes (its positions); 0: no limit known
 	LoraTargets   string // the architecture's preset of Options.LoraTargets; "": every linear layer
 	Dim           int    // features of sentence_embedding
+	// Unpooled is, of a model with an input pooling_mask, how many tokens from a text's first on that input leaves out
+	// of the pooling for a prompt before the text. Nil: the model has no such input.
+	Unpooled func(prompt string) (int, error)
 }
 
 // Hooks is what the loop asks of its caller. SaveModel is needed; Progress and Warn may be nil, and Evaluate is where

@@ -94,7 +94,7 @@ func (r *run) plan() error {
 }
 
 // compile makes the program that is trained and all that moves its weights.
-func (r *run) compile(context.Context) error {
+func (r *run) compile(ctx context.Context) error {
 	o := r.options
 	var err error
 	if r.device, err = torch.ParseDevice(o.Device); err != nil {
@@ -137,6 +137,9 @@ func (r *run) compile(context.Context) error {
 	}
 	r.arithmetic, err = newStep(r.program, r.loss, o, r.device, autocast, r.model.Tokenizer.PadID(), nil)
 	if err != nil {
+		return err
+	}
+	if err := r.leaveInstructionsOut(ctx); err != nil {
 		return err
 	}
 	r.encoder = newModelEncoder(&r.arithmetic.encoder, r.model, o)

@@ -223,7 +223,7 @@ func TestProcessesEqualOne(t *testing.T) {
 func hashed(b dataset.Batch) dataset.Batch {
 	known := map[string]uint64{}
 	hash := func(ids []int32) uint64 {
-		key := textKey(ids, 0)
+		key := textKey(text{ids: ids})
 		if known[key] == 0 {
 			known[key] = uint64(len(known)+1) * 0x9e3779b97f4a7c15
 		}

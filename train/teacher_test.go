@@ -39,9 +39,13 @@ func newSelf(t testing.TB, m Model) *self {
 	return &self{t: t, model: m, encoder: encoder{program: p, pad: m.Tokenizer.PadID()}}
 }
 
-func (s *self) Encode(ctx context.Context, texts []string, maxLength int) ([]float32, error) {
-	s.texts = append(s.texts, texts...)
-	encoded, err := s.model.Tokenizer.EncodeBatch(ctx, texts, tokenizer.EncodeOptions{MaxLength: maxLength})
+func (s *self) Encode(ctx context.Context, texts []string, a dataset.Asked) ([]float32, error) {
+	prompted := make([]string, len(texts))
+	for i, text := range texts {
+		prompted[i] = a.Prompt + text
+	}
+	s.texts = append(s.texts, prompted...)
+	encoded, err := s.model.Tokenizer.EncodeBatch(ctx, prompted, tokenizer.EncodeOptions{MaxLength: a.MaxLength})
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,7 @@ func (s *self) Encode(ctx context.Context, texts []string, maxLength int) ([]flo
 	for i := range encoded {
 		ids[i] = encoded[i].IDs
 	}
-	return s.encoder.vectors(ids, 4096)
+	return s.encoder.vectors(ids, 0, 4096)
 }
 
 func (s *self) Close() error { return nil }
@@ -193,7 +197,7 @@ func TestTeacherFillsScores(t *testing.T) {
 func addScores(t testing.TB, s *self, o Options, row map[string]any) {
 	t.Helper()
 	encode := func(text string, length int) []float32 {
-		v, err := s.Encode(context.Background(), []string{text}, length)
+		v, err := s.Encode(context.Background(), []string{text}, dataset.Asked{MaxLength: length})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,8 +344,8 @@ func TestTeacherRefused(t *testing.T) {
 // narrow is a teacher of 5 features.
 type narrow struct{ *self }
 
-func (n narrow) Encode(ctx context.Context, texts []string, maxLength int) ([]float32, error) {
-	v, err := n.self.Encode(ctx, texts, maxLength)
+func (n narrow) Encode(ctx context.Context, texts []string, a dataset.Asked) ([]float32, error) {
+	v, err := n.self.Encode(ctx, texts, a)
 	var out []float32
 	for i := range texts {
 		out = append(out, v[i*n.model.Dim:][:5]...)

@@ -22,8 +22,10 @@ type batchTexts struct {
 // batching says how a batch's texts come into sub-batches.
 type batching struct {
 	limits
-	parts                int  // workers that run sub-batches at the same time; the limits are for all together
-	queryPad, passagePad int  // tokens that queries and passages are padded to; 0: to the longest of the sub-batch
+	parts                int // workers that run sub-batches at the same time; the limits are for all together
+	queryPad, passagePad int // tokens that queries and passages are padded to; 0: to the longest of the sub-batch
+	queryUnpooled        int // tokens, from a query's first on, that are left out of the pooling: its instruction's
+	passageUnpooled      int
 	apart                bool // equal texts are encoded as often as they occur, so that each draws its own dropout
 }
 
@@ -31,21 +33,21 @@ type batching struct {
 func (o batching) collect(b dataset.Batch, passages int) (*batchTexts, error) {
 	t := &batchTexts{group: passages}
 	known := make(map[string]int64)
-	add := func(ids []int32, pad int) int64 {
-		key := textKey(ids, pad)
+	add := func(x text) int64 {
+		key := textKey(x)
 		if n, ok := known[key]; ok && !o.apart {
 			return n
 		}
 		n := int64(len(t.texts))
 		known[key] = n
-		t.texts = append(t.texts, text{ids, pad})
+		t.texts = append(t.texts, x)
 		return n
 	}
 	for _, g := range b.Groups {
 		if g.Text {
 			t.queries = append(t.queries, 0) // its passage's, below
 		} else {
-			t.queries = append(t.queries, add(g.Query, o.queryPad))
+			t.queries = append(t.queries, add(text{g.Query, o.queryPad, o.queryUnpooled}))
 		}
 	}
 	t.first = len(t.texts)
@@ -54,7 +56,7 @@ func (o batching) collect(b dataset.Batch, passages int) (*batchTexts, error) {
 			return nil, fmt.Errorf("row %d has %d passages, want %d", g.Row+1, len(g.Passages), passages)
 		}
 		for _, p := range g.Passages[:passages] {
-			t.passages = append(t.passages, add(p, o.passagePad))
+			t.passages = append(t.passages, add(text{p, o.passagePad, o.passageUnpooled}))
 		}
 		if g.Text {
 			t.queries[i] = t.passages[len(t.passages)-1]
@@ -64,9 +66,10 @@ func (o batching) collect(b dataset.Batch, passages int) (*batchTexts, error) {
 }
 
 // textKey tells texts apart by what the model sees of them.
-func textKey(ids []int32, pad int) string {
-	key := binary.AppendUvarint(make([]byte, 0, 4*len(ids)+4), uint64(pad))
-	for _, id := range ids {
+func textKey(t text) string {
+	key := binary.AppendUvarint(make([]byte, 0, 4*len(t.ids)+4), uint64(t.pad))
+	key = binary.AppendUvarint(key, uint64(t.unpooled))
+	for _, id := range t.ids {
 		key = binary.LittleEndian.AppendUint32(key, uint32(id))
 	}
 	return string(key)

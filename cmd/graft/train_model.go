@@ -99,6 +99,9 @@ func (t *trainee) prepare() error {
 	if t.trained.MaxLength == 0 {
 		t.trained.MaxLength = m.Modules.MaxLength
 	}
+	if p := m.Modules.PromptPooling; p != convert.PromptPooled {
+		t.trained.Unpooled = (&runtime.Model{Tokenizer: tok, LowerCase: m.Modules.LowerCase, PromptPooling: string(p)}).Unpooled
+	}
 	return nil
 }
 

@@ -76,8 +76,14 @@ func (t *teacher) hook() (*train.Teacher, error) {
 }
 
 // Encode implements dataset.Teacher.
-func (t *teacher) Encode(ctx context.Context, texts []string, maxLength int) ([]float32, error) {
-	v, err := t.encoder.Encode(ctx, texts, runtime.EncodeOptions{MaxLength: maxLength})
+func (t *teacher) Encode(ctx context.Context, texts []string, a dataset.Asked) ([]float32, error) {
+	role := evaluate.DocumentRole
+	if a.Query {
+		role = evaluate.QueryRole
+	}
+	v, err := t.encoder.Encode(ctx, texts, runtime.EncodeOptions{
+		Prompt: a.Prompt, Suffix: t.encoder.model.Modules.Suffixes[string(role)], MaxLength: a.MaxLength,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("run teacher %q: %w", t.path, err)
 	}

@@ -36,9 +36,16 @@ type TeachOptions struct {
 
 // Teacher turns texts into vectors.
 type Teacher interface {
-	// Encode returns [len(texts), Dim] numbers, row-major, for texts cut to maxLength tokens.
-	Encode(ctx context.Context, texts []string, maxLength int) ([]float32, error)
+	// Encode returns [len(texts), Dim] numbers, row-major, for texts read as it is asked.
+	Encode(ctx context.Context, texts []string, a Asked) ([]float32, error)
 	Close() error
+}
+
+// Asked says how a teacher is to read texts.
+type Asked struct {
+	Query     bool   // they are queries, else passages
+	Prompt    string // put before each
+	MaxLength int    // tokens they are cut to, the prompt's included
 }
 
 // teachWindow is how many texts go to the teacher, and then to the disk, at a time.
@@ -163,7 +170,7 @@ func (s *Set) encodeFrom(ctx context.Context, t *Tokens, o TeachOptions, first i
 
 // taughtText is a text as the teacher reads it.
 type taughtText struct {
-	kind int // queryText or passageText
+	Asked
 	text string
 }
 
@@ -192,7 +199,7 @@ func (s *Set) textsOf(ctx context.Context, t *Tokens, o TeachOptions) iter.Seq2[
 				for _, text := range texts {
 					number := t.passages[r.Passages]
 					r.Passages++
-					if isNew(number) && !yield(taughtText{passageText, o.PassagePrompt + text}, nil) {
+					if isNew(number) && !yield(taughtText{o.passage(), text}, nil) {
 						return
 					}
 				}
@@ -205,28 +212,33 @@ func (s *Set) textsOf(ctx context.Context, t *Tokens, o TeachOptions) iter.Seq2[
 func (o TeachOptions) query(row *Row) taughtText {
 	switch {
 	case row.Text:
-		return taughtText{passageText, o.PassagePrompt + row.Query}
+		return taughtText{o.passage(), row.Query}
 	case row.Prompt != nil:
-		return taughtText{queryText, *row.Prompt + row.Query}
+		return taughtText{Asked{true, *row.Prompt, o.QueryLength}, row.Query}
 	}
-	return taughtText{queryText, o.QueryPrompt + row.Query}
+	return taughtText{Asked{true, o.QueryPrompt, o.QueryLength}, row.Query}
 }
+
+func (o TeachOptions) passage() Asked { return Asked{false, o.PassagePrompt, o.PassageLength} }
 
 // encode gives the texts' vectors in their order.
 func (o TeachOptions) encode(ctx context.Context, teacher Teacher, texts []taughtText) ([]float32, error) {
 	out := make([]float32, len(texts)*o.Dim)
-	for kind, length := range [textKinds]int{queryText: o.QueryLength, passageText: o.PassageLength} {
-		var some []string
-		var at []int
-		for i, t := range texts {
-			if t.kind == kind {
-				some, at = append(some, t.text), append(at, i)
-			}
+	var order []Asked
+	alike := make(map[Asked][]int)
+	for i, t := range texts {
+		if alike[t.Asked] == nil {
+			order = append(order, t.Asked)
 		}
-		if len(some) == 0 {
-			continue
+		alike[t.Asked] = append(alike[t.Asked], i)
+	}
+	for _, asked := range order {
+		at := alike[asked]
+		some := make([]string, len(at))
+		for i, n := range at {
+			some[i] = texts[n].text
 		}
-		data, err := teacher.Encode(ctx, some, length)
+		data, err := teacher.Encode(ctx, some, asked)
 		if err != nil {
 			return nil, err
 		}

@@ -22,15 +22,16 @@ type fakeTeacher struct {
 	fail   string
 }
 
-func (f *fakeTeacher) Encode(_ context.Context, texts []string, maxLength int) ([]float32, error) {
+func (f *fakeTeacher) Encode(_ context.Context, texts []string, a Asked) ([]float32, error) {
 	f.calls++
 	var out []float32
 	for _, text := range texts {
+		text = a.Prompt + text
 		if f.fail != "" && strings.HasSuffix(text, f.fail) {
 			return nil, errors.New("the teacher is ill")
 		}
 		f.texts = append(f.texts, text)
-		out = append(out, vectorOf(text, maxLength)...)
+		out = append(out, vectorOf(text, a.MaxLength)...)
 	}
 	return out, nil
 }
@@ -184,7 +185,7 @@ func TestDamagedVectorsAreComputedAnew(t *testing.T) {
 // wrongTeacher gives what no teacher should.
 type wrongTeacher struct{ numbers []float32 }
 
-func (w wrongTeacher) Encode(context.Context, []string, int) ([]float32, error) {
+func (w wrongTeacher) Encode(context.Context, []string, Asked) ([]float32, error) {
 	return w.numbers, nil
 }
 func (w wrongTeacher) Close() error { return nil }
