@@ -43,8 +43,12 @@ func (j *job) run(ctx context.Context) (*Outcome, error) {
 	if err := j.load(); err != nil {
 		return nil, err
 	}
-	if done, err := j.finished(); done != nil || err != nil {
-		return done, err
+	done, err := j.finished()
+	if err != nil {
+		return nil, err
+	}
+	if done != nil {
+		return done, j.dropResume() // of which a run that was killed at its very end left a part
 	}
 	j.phase(phaseLoading, "", "")
 	run, err := j.search(ctx)

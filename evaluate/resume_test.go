@@ -120,6 +120,25 @@ func TestResumeIgnoresWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+// TestKilledAtTheEnd: what a run leaves that is killed while it tidies up goes with the next one, which finds the result.
+func TestKilledAtTheEnd(t *testing.T) {
+	data, out := generated(t, 60, 5), t.TempDir()
+	run := func() {
+		t.Helper()
+		if _, err := Run(t.Context(), generatedOptions(data, out, &hashEncoder{dim: 16})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	want := tree(t, out)
+	left := filepath.Join(out, "runs", "a__b", "1", "Generated.resume", queryVectorsFile)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(left), 0o755), os.WriteFile(left, []byte("left"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	run()
+	sameTree(t, "after a run that was killed while it tidied up", tree(t, out), want)
+}
+
 // TestKilled kills a process of its own again and again until one comes through.
 func TestKilled(t *testing.T) {
 	if out := os.Getenv("EVALUATE_TEST_OUT"); out != "" {
