@@ -96,7 +96,13 @@ func (e *Encoder) tokens(ctx context.Context, texts []string, o EncodeOptions) (
 			full[i] = strings.ToLower(full[i])
 		}
 	}
-	options := tokenizer.EncodeOptions{MaxLength: e.Limit(o.MaxLength), Suffix: o.Suffix}
+	limit := e.Limit(o.MaxLength)
+	if limit < o.MaxLength {
+		e.shorter.Do(func() {
+			e.options.Log("texts are cut to %d tokens, the most that the model takes, not to %d", limit, o.MaxLength)
+		})
+	}
+	options := tokenizer.EncodeOptions{MaxLength: limit, Suffix: o.Suffix}
 	if o.Separator == "" {
 		return e.model.Tokenizer.EncodeBatch(ctx, full, options)
 	}

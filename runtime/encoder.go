@@ -14,6 +14,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"graft/graph"
 	"graft/runtime/ort"
@@ -64,6 +65,7 @@ type Encoder struct {
 	session *ort.Session
 	slots   chan *slot // what one run needs; as many as runs go at once
 	remove  string     // temporary folder of the graph's form for this provider
+	shorter sync.Once  // says that texts are cut shorter than was asked for
 }
 
 // Open prepares m to run under o. Close frees it.
