@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,8 +18,18 @@ import (
 )
 
 // A decoder of 6 GB is exported in less than 1.5 GB of memory. Its weights are the zeros of a
-// sparse file but for the first of each, so that no two are equal.
+// sparse file but for the first of each, so that no two are equal. It runs in a process of its own, whose memory
+// no other test has used.
 func TestGoldenLargeExport(t *testing.T) {
+	if os.Getenv("CONVERT_TEST_ALONE") == "" {
+		child := exec.Command(os.Args[0], "-test.run=^TestGoldenLargeExport$", "-test.v")
+		child.Env = append(os.Environ(), "CONVERT_TEST_ALONE=1")
+		said, err := child.CombinedOutput()
+		if t.Logf("%s", said); err != nil {
+			t.Error(err)
+		}
+		return
+	}
 	dir := t.TempDir()
 	size := largeCheckpoint(t, dir)
 	m, err := convert.Open(dir, convert.OpenOptions{})
