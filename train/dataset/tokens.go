@@ -22,6 +22,20 @@ type Tokens struct {
 
 // openTokens maps a cache and checks it.
 func openTokens(path string, key [32]byte, sources []Source) (*Tokens, error) {
+	mapping, err := mapFile(path, headerSize)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseCache(mapping, key, len(sources))
+	if err != nil {
+		unix.Munmap(mapping)
+		return nil, err
+	}
+	return &Tokens{Sources: sources, content: *c, key: key, mapping: mapping}, nil
+}
+
+// mapFile maps a file of at least so many bytes.
+func mapFile(path string, least int) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -31,19 +45,14 @@ func openTokens(path string, key [32]byte, sources []Source) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() < int64(headerSize) || info.Size() > math.MaxInt {
+	if info.Size() < int64(least) || info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("it has %d bytes", info.Size())
 	}
 	mapping, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map it: %w", err)
 	}
-	c, err := parseCache(mapping, key, len(sources))
-	if err != nil {
-		unix.Munmap(mapping)
-		return nil, err
-	}
-	return &Tokens{Sources: sources, content: *c, key: key, mapping: mapping}, nil
+	return mapping, nil
 }
 
 // Len is the number of rows.

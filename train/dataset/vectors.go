@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -60,21 +58,9 @@ func (v *vectors) close() error {
 
 // openVectors maps a file of vectors and checks all of it.
 func openVectors(path string, key [32]byte, dim, texts int) (*vectors, error) {
-	f, err := os.Open(path)
+	mapping, err := mapFile(path, vectorHeaderSize)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() < int64(vectorHeaderSize) || info.Size() > math.MaxInt {
-		return nil, fmt.Errorf("it has %d bytes", info.Size())
-	}
-	mapping, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map it: %w", err)
 	}
 	v, err := parseVectors(mapping, key, dim, texts)
 	if err != nil {
