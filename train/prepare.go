@@ -29,6 +29,9 @@ func (r *run) readData(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read training data: %w", r.withRemedy(err))
 	}
+	if err := r.refuseOwnPrompts(ctx); err != nil {
+		return err
+	}
 	queries := min(o.PerDeviceTrainBatchSize, r.data.Len())
 	if err := r.loss.Check(queries, group, 1); err != nil {
 		return err
@@ -94,7 +97,7 @@ func (r *run) plan() error {
 }
 
 // compile makes the program that is trained and all that moves its weights.
-func (r *run) compile(ctx context.Context) error {
+func (r *run) compile(context.Context) error {
 	o := r.options
 	var err error
 	if r.device, err = torch.ParseDevice(o.Device); err != nil {
@@ -139,7 +142,7 @@ func (r *run) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.leaveInstructionsOut(ctx); err != nil {
+	if err := r.leaveInstructionsOut(); err != nil {
 		return err
 	}
 	r.encoder = newModelEncoder(&r.arithmetic.encoder, r.model, o)

@@ -15,9 +15,9 @@ func (m *Model) unpooled(instruction string) (int, error) {
 	return m.Unpooled(instruction)
 }
 
-// leaveInstructionsOut tells the step which tokens the model does not pool. Rows with a prompt of their own are refused:
-// the tokens of a text do not say where it ends.
-func (r *run) leaveInstructionsOut(ctx context.Context) error {
+// refuseOwnPrompts refuses rows with a prompt of their own where the model leaves prompts out of its pooling: the tokens
+// of a text do not say where its prompt ends.
+func (r *run) refuseOwnPrompts(ctx context.Context) error {
 	if r.model.Unpooled == nil {
 		return nil
 	}
@@ -31,7 +31,11 @@ func (r *run) leaveInstructionsOut(ctx context.Context) error {
 				"training does that for one instruction alone, --query-instruction-for-retrieval", n)
 		}
 	}
-	var err error
+	return nil
+}
+
+// leaveInstructionsOut tells the step which tokens the model does not pool.
+func (r *run) leaveInstructionsOut() (err error) {
 	if r.arithmetic.queryUnpooled, err = r.model.unpooled(r.options.QueryInstruction); err != nil {
 		return err
 	}
