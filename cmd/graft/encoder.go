@@ -154,11 +154,8 @@ func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.
 	for _, w := range m.Warnings {
 		fmt.Fprintf(log, "graft: warning: %s\n", w)
 	}
-	if m.Tokenizer == "" {
-		return nil, fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
-	}
 	o.tokens.PaddingSide = tokenizer.Side(o.padding)
-	tok, err := tokenizer.FromFile(m.Tokenizer, o.tokens)
+	run, err := runnable(m, o.tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +168,25 @@ func newEncoder(ctx context.Context, m *convert.Model, o encoderOptions, log io.
 		return nil, err
 	}
 	o.run.Log = func(format string, args ...any) { fmt.Fprintf(log, "graft: "+format+"\n", args...) }
-	run := runtime.Model{ID: hash, Path: m.File, Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
-		PromptPooling: string(m.Modules.PromptPooling)}
+	run.ID, run.Path = hash, m.File
 	e, err := runtime.Open(ctx, run, o.run)
 	if err != nil {
 		return nil, err
 	}
 	return &encoder{Encoder: e, model: m, hash: hash, preset: o.preset, special: o.special()}, nil
+}
+
+// runnable is m's graph behind its tokenizer.
+func runnable(m *convert.Model, o tokenizer.Options) (runtime.Model, error) {
+	if m.Tokenizer == "" {
+		return runtime.Model{}, fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
+	}
+	tok, err := tokenizer.FromFile(m.Tokenizer, o)
+	if err != nil {
+		return runtime.Model{}, err
+	}
+	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
+		PromptPooling: string(m.Modules.PromptPooling)}, nil
 }
 
 // pairs reads NAME=VALUE arguments.

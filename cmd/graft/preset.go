@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"graft/convert"
+	"graft/lines"
 )
 
 // presetOptions say as which published system a model is run, and what stands around its texts. They are the flags that train, export, eval
@@ -105,23 +105,21 @@ func readExamples(path string) ([]convert.Example, error) {
 	if path == "" {
 		return nil, nil
 	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read examples: %w", err)
-	}
 	var list []convert.Example
-	number := 0
-	for line := range bytes.Lines(raw) {
-		number++
-		if len(bytes.TrimSpace(line)) == 0 {
+	for l, err := range lines.Read(path, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("read examples: %w", err)
+		}
+		if l.Blank() {
 			continue
 		}
 		var e convert.Example
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("read examples: %s:%d: %w", path, number, err)
+		err := json.Unmarshal(l.Text, &e)
+		if err == nil && (e.Query == "" || e.Response == "") {
+			err = errors.New("it lacks query or response")
 		}
-		if e.Query == "" || e.Response == "" {
-			return nil, fmt.Errorf("read examples: %s:%d: it lacks query or response", path, number)
+		if err != nil {
+			return nil, fmt.Errorf("read examples: %w", lines.At(path, l.Number, err))
 		}
 		list = append(list, e)
 	}

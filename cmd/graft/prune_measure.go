@@ -75,24 +75,11 @@ func (o *measureOptions) recorder(ctx context.Context, m *convert.Model) (prune.
 	if err != nil {
 		return nil, err
 	}
-	run, err := runnable(m)
+	run, err := runnable(m, tokenizer.Options{})
 	if err != nil {
 		return nil, err
 	}
 	return runtime.NewRecorder(ctx, run, list, runtime.RecordOptions{MaxLength: o.length, Threads: o.threads})
-}
-
-// runnable is m with its tokenizer.
-func runnable(m *convert.Model) (runtime.Model, error) {
-	if m.Tokenizer == "" {
-		return runtime.Model{}, fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
-	}
-	tok, err := tokenizer.FromFile(m.Tokenizer, tokenizer.Options{})
-	if err != nil {
-		return runtime.Model{}, err
-	}
-	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
-		PromptPooling: string(m.Modules.PromptPooling)}, nil
 }
 
 // quality is the mean main score of the tasks, nDCG@10, by graphs that stand in for m's.
@@ -103,7 +90,7 @@ func (o *measureOptions) quality(m *convert.Model, stderr io.Writer) prune.Quali
 			return 0, err
 		}
 		defer os.RemoveAll(dir) // the score is all that is wanted
-		run, err := runnable(m)
+		run, err := runnable(m, tokenizer.Options{})
 		if err != nil {
 			return 0, err
 		}

@@ -17,6 +17,7 @@ import (
 	"graft/graph/onnx"
 	"graft/quantize"
 	"graft/runtime"
+	"graft/runtime/tokenizer"
 )
 
 // quantizeOptions are what quantize is asked for.
@@ -158,7 +159,7 @@ func (o *quantizeOptions) measureOn(ctx context.Context, m *convert.Model, stder
 	if err != nil {
 		return err
 	}
-	run, err := runnable(m)
+	run, err := runnable(m, tokenizer.Options{})
 	if err != nil {
 		return err
 	}

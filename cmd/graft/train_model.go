@@ -16,7 +16,6 @@ import (
 	"graft/evaluate"
 	"graft/graph"
 	"graft/graph/pass"
-	"graft/runtime"
 	"graft/runtime/tokenizer"
 	"graft/train"
 )
@@ -60,10 +59,7 @@ func (t *trainee) prepare() error {
 	for _, w := range m.Warnings {
 		t.warn(w)
 	}
-	if m.Tokenizer == "" {
-		return fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
-	}
-	tok, err := tokenizer.FromFile(m.Tokenizer, tokenizer.Options{AddBOSToken: t.options.open.AddBOSToken, AddEOSToken: t.options.open.AddEOSToken})
+	run, err := runnable(m, tokenizer.Options{AddBOSToken: t.options.open.AddBOSToken, AddEOSToken: t.options.open.AddEOSToken})
 	if err != nil {
 		return err
 	}
@@ -90,7 +86,7 @@ func (t *trainee) prepare() error {
 	o.SentencePoolingMethod = m.Modules.PoolingName()
 	t.fitMatryoshka()
 	t.trained = train.Model{
-		Graph: m.Graph, Tokenizer: tok, TokenizerHash: ids, Name: m.Path, Hash: hash, MaxLength: m.Sizes.Positions, Dim: m.Dim,
+		Graph: m.Graph, Tokenizer: run.Tokenizer, TokenizerHash: ids, Name: m.Path, Hash: hash, MaxLength: m.Sizes.Positions, Dim: m.Dim,
 		LoraTargets: m.LoRATargets(), LowerCase: m.Modules.LowerCase,
 	}
 	if m.Arch != nil {
@@ -99,8 +95,8 @@ func (t *trainee) prepare() error {
 	if t.trained.MaxLength == 0 {
 		t.trained.MaxLength = m.Modules.MaxLength
 	}
-	if p := m.Modules.PromptPooling; p != convert.PromptPooled {
-		t.trained.Unpooled = (&runtime.Model{Tokenizer: tok, LowerCase: m.Modules.LowerCase, PromptPooling: string(p)}).Unpooled
+	if m.Modules.PromptPooling != convert.PromptPooled {
+		t.trained.Unpooled = run.Unpooled
 	}
 	return nil
 }
