@@ -44,15 +44,11 @@ func Search(ctx context.Context, o SearchOptions) (iter.Seq[Ranking], error) {
 		Options: options, encoder: o.Encoder, started: time.Now(),
 		data: &Dataset{Queries: o.Queries, Documents: o.Documents}, print: fingerprint{documents: o.DocumentCount},
 	}
-	queries, err := j.encodeQueries(ctx)
+	s, limits, err := j.newRanker(ctx)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := j.chunkLimits(queries)
-	if err != nil {
-		return nil, err
-	}
-	s := &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows), candidates: o.Candidates, seen: o.Seen}
+	s.candidates, s.seen = o.Candidates, o.Seen
 	if err := s.stream(ctx, limits); err != nil {
 		return nil, err
 	}

@@ -29,15 +29,10 @@ func (j *job) search(ctx context.Context) (iter.Seq[Ranking], error) {
 	if err != nil {
 		return nil, err
 	}
-	queries, err := j.encodeQueries(ctx)
+	s, limits, err := j.newRanker(ctx)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := j.chunkLimits(queries)
-	if err != nil {
-		return nil, err
-	}
-	s := &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows), candidates: math.MaxInt}
 	if state != nil {
 		s.heaps, j.counts, j.chunks, j.earlier = state.heaps, state.counts, state.chunks, state.seconds
 	}
@@ -51,6 +46,19 @@ func (j *job) search(ctx context.Context) (iter.Seq[Ranking], error) {
 	}
 	s.warnings()
 	return s.run(), nil
+}
+
+// newRanker encodes the queries and settles how much of the corpus goes through memory at a time.
+func (j *job) newRanker(ctx context.Context) (*ranker, limits, error) {
+	queries, err := j.encodeQueries(ctx)
+	if err != nil {
+		return nil, limits{}, err
+	}
+	most, err := j.chunkLimits(queries)
+	if err != nil {
+		return nil, limits{}, err
+	}
+	return &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows), candidates: math.MaxInt}, most, nil
 }
 
 // encodeQueries encodes each distinct query text once, or takes the vectors of the
