@@ -45,6 +45,7 @@ func trainCommand() *cli.Command {
 			o.train.TrainData, o.train.EvalTasks = o.data.Value(), o.evalTasks.Value()
 			o.given = givenFlags(c)
 			o.settleTeacher()
+			o.settleMatryoshka()
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -80,6 +81,15 @@ func (o *trainOptions) settleTeacher() {
 	}
 	if _, given := o.given["train-group-size"]; !given && (t.Distill == "embedding" || t.Distill == "score") {
 		t.TrainGroupSize = 1
+	}
+}
+
+// settleMatryoshka gives each of the user's widths the weight 1 where weights are not named.
+func (o *trainOptions) settleMatryoshka() {
+	_, dims := o.given["matryoshka-dims"]
+	_, weights := o.given["matryoshka-loss-weights"]
+	if dims && !weights {
+		o.train.MatryoshkaLossWeights = slices.Repeat([]float64{1}, len(o.train.MatryoshkaDims))
 	}
 }
 
