@@ -3,9 +3,7 @@ package prune
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"graft/graph"
@@ -17,11 +15,15 @@ type WidthOptions struct {
 	Heads   float64 // of the attention heads: how many, or below 1 which share
 	Neurons float64 // of the feed-forward network: the same
 
-	Activations Activations
+	Criterion   string      // a name in WidthCriteria; "" is the first
+	Activations Activations // what criteria measure with
+	Gradients   Gradients   // for those that ask for it
 }
 
 // Width is what stays of each layer's attention heads and neurons.
 type Width struct {
+	Criterion string `json:"criterion"` // what the parts were scored by
+
 	Heads   []Group `json:"heads,omitempty"`   // by layer; nil: all stay. With grouped queries, of key heads
 	Neurons []Group `json:"neurons,omitempty"` // by layer; nil: all stay
 
@@ -51,10 +53,8 @@ func (g Group) Share() float64 {
 	return kept / all
 }
 
-// NewWidth plans which heads and neurons go. Each feature that reaches the last product of an attention or of a
-// feed-forward network is as important as its root mean square over real tokens times the length of its row
-// in that product's weight (Sun et al. 2023, Wanda, summed over the row); a head is as important as its
-// features together. A part of importance 0 adds nothing to any text that was measured.
+// NewWidth plans which heads and neurons go: those of each layer that the criterion finds least important. By each
+// criterion a part whose features are multiplied by 0 has importance 0.
 func NewWidth(ctx context.Context, m *graph.Model, o WidthOptions) (*Width, error) {
 	w, err := newWidth(ctx, m, o)
 	if err != nil {
@@ -72,66 +72,85 @@ func newWidth(ctx context.Context, m *graph.Model, o WidthOptions) (*Width, erro
 	if err != nil {
 		return nil, err
 	}
-	if o.Activations == nil {
-		return nil, errors.New("there is nothing to run the model with")
+	c, err := widthCriterionNamed(o.Criterion)
+	if err != nil {
+		return nil, err
 	}
-	w := &Width{}
+	w := &Width{Criterion: c.Name}
+	var parts []parts
 	if o.Heads > 0 {
-		if err := w.planHeads(ctx, m, attention, o); err != nil {
-			return nil, err
-		}
-	}
-	if o.Neurons > 0 {
-		scores, err := importance(ctx, m, ffn, o.Activations)
+		heads, err := w.planHeads(attention, o.Heads)
 		if err != nil {
 			return nil, err
 		}
-		for i, s := range scores {
-			gone, err := count(o.Neurons, len(s), "neurons", i)
-			if err != nil {
-				return nil, err
-			}
-			w.Neurons, w.Intermediate = append(w.Neurons, group(s, gone)), len(s)-gone
+		parts = append(parts, heads...)
+	}
+	if o.Neurons > 0 {
+		neurons, err := w.planNeurons(ffn, o.Neurons)
+		if err != nil {
+			return nil, err
 		}
+		parts = append(parts, neurons...)
+	}
+	scores, err := c.scores(ctx, m, parts, o)
+	if err != nil {
+		return nil, fmt.Errorf("criterion %s: %w", c.Name, err)
+	}
+	for i, p := range parts {
+		list := &w.Neurons
+		if p.attention != nil {
+			list = &w.Heads
+		}
+		*list = append(*list, group(scores[i], p.gone))
 	}
 	return w, nil
 }
 
-// planHeads scores heads; queries that share a key and value go with it.
-func (w *Width) planHeads(ctx context.Context, m *graph.Model, attention []*unit, o WidthOptions) error {
-	scores, err := importance(ctx, m, attention, o.Activations)
-	if err != nil {
-		return err
-	}
-	for i, s := range scores {
-		a := attention[i].attention
-		q, kv := int(a.Int("q_num_heads", 0)), int(a.Int("kv_num_heads", 0))
-		if q < 1 || kv < 1 || q%kv != 0 || len(s)%q != 0 {
-			return fmt.Errorf("layer %d: %d features of %d query heads and %d key heads", i, len(s), q, kv)
+// parts are what a unit's features are cut into, one behind the other and all of one size: heads, or neurons.
+type parts struct {
+	*unit
+	size int // features of each
+	gone int // of the parts so many go
+}
+
+// planHeads says how many heads of each layer go; queries that share a key and value go with it.
+func (w *Width) planHeads(attention []*unit, wanted float64) ([]parts, error) {
+	var list []parts
+	for i, u := range attention {
+		n := u.features()
+		q, kv := int(u.attention.Int("q_num_heads", 0)), int(u.attention.Int("kv_num_heads", 0))
+		if q < 1 || kv < 1 || q%kv != 0 || n%q != 0 {
+			return nil, fmt.Errorf("layer %d: %d features of %d query heads and %d key heads", i, n, q, kv)
 		}
-		each := len(s) / kv
-		heads := make([]float64, kv)
-		for h := range heads {
-			for _, x := range s[h*each : (h+1)*each] {
-				heads[h] += x * x
-			}
-			heads[h] = math.Sqrt(heads[h])
-		}
-		wanted := o.Heads
+		keys := wanted
 		if wanted >= 1 {
 			if int(wanted)%(q/kv) != 0 {
-				return fmt.Errorf("%g heads are to go, but %d queries share a key: a multiple of %d can go", wanted, q/kv, q/kv)
+				return nil, fmt.Errorf("%g heads are to go, but %d queries share a key: a multiple of %d can go", wanted, q/kv, q/kv)
 			}
-			wanted /= float64(q / kv)
+			keys = wanted / float64(q/kv)
 		}
-		gone, err := count(wanted, kv, "heads", i)
+		gone, err := count(keys, kv, "heads", i)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		w.Heads = append(w.Heads, group(heads, gone))
-		w.KeyHeads, w.QueryHeads, w.HeadSize = kv-gone, (kv-gone)*(q/kv), len(s)/q
+		list = append(list, parts{u, n / kv, gone})
+		w.KeyHeads, w.QueryHeads, w.HeadSize = kv-gone, (kv-gone)*(q/kv), n/q
 	}
-	return nil
+	return list, nil
+}
+
+// planNeurons says how many neurons of each layer go.
+func (w *Width) planNeurons(ffn []*unit, wanted float64) ([]parts, error) {
+	var list []parts
+	for i, u := range ffn {
+		gone, err := count(wanted, u.features(), "neurons", i)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, parts{u, 1, gone})
+		w.Intermediate = u.features() - gone
+	}
+	return list, nil
 }
 
 // count is how many of n parts go: so many, or a share.
@@ -153,70 +172,6 @@ func group(scores []float64, gone int) Group {
 	keep := order[:len(scores)-gone]
 	slices.Sort(keep)
 	return Group{Scores: scores, Keep: keep}
-}
-
-// importance scores the features of units, a list for each.
-func importance(ctx context.Context, m *graph.Model, list []*unit, a Activations) ([][]float64, error) {
-	values := make([]*graph.Value, len(list))
-	squares := make([][]float64, len(list))
-	for i, u := range list {
-		values[i], squares[i] = u.out.node.Input(0), make([]float64, u.features())
-	}
-	tokens := 0
-	err := a.Record(ctx, m, values, func(mask []int64, got [][]float32) error {
-		for t, real := range mask {
-			if real == 0 {
-				continue
-			}
-			tokens++
-			for i := range list {
-				for j, x := range row(got[i], t, len(mask)) {
-					squares[i][j] += float64(x) * float64(x)
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if tokens == 0 {
-		return nil, errors.New("the texts have no tokens")
-	}
-	for i, u := range list {
-		lengths, err := rowLengths(u.out)
-		if err != nil {
-			return nil, err
-		}
-		for j := range squares[i] {
-			squares[i][j] = math.Sqrt(squares[i][j]/float64(tokens)) * lengths[j]
-		}
-		if slices.ContainsFunc(squares[i], func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }) {
-			return nil, fmt.Errorf("layer %d: activations are not finite on these texts", u.layer)
-		}
-	}
-	return squares, nil
-}
-
-// rowLengths are the lengths of the weights that each feature is multiplied by.
-func rowLengths(p product) ([]float64, error) {
-	w, err := p.weight.Init.Float32s()
-	if err != nil {
-		return nil, err
-	}
-	columns := int(p.weight.Init.Shape[1])
-	sums := make([]float64, p.weight.Init.Shape[1-p.outAxis])
-	for i, x := range w {
-		at := i / columns
-		if p.outAxis == 0 {
-			at = i % columns
-		}
-		sums[at] += float64(x) * float64(x)
-	}
-	for i := range sums {
-		sums[i] = math.Sqrt(sums[i])
-	}
-	return sums, nil
 }
 
 // Apply takes the heads and neurons out of m. If it fails, m is not to be used any more.

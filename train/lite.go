@@ -10,3 +10,8 @@ import (
 
 // Run returns torch.ErrLite.
 func Run(context.Context, Model, Options, Hooks) (*Result, error) { return nil, torch.ErrLite }
+
+// Gradients returns torch.ErrLite.
+func Gradients(context.Context, Model, Options, Hooks, []string, func([][]float32) error) error {
+	return torch.ErrLite
+}

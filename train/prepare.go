@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"graft/graph"
 	"graft/train/dataset"
 	"graft/train/torch"
 )
@@ -99,26 +100,11 @@ func (r *run) plan() error {
 // compile makes the program that is trained and all that moves its weights.
 func (r *run) compile(context.Context) error {
 	o := r.options
-	var err error
-	if r.device, err = torch.ParseDevice(o.Device); err != nil {
-		return &FlagError{"device", err.Error()}
-	}
-	if o.FP16 && r.device.Kind != torch.CUDA {
-		return &FlagError{"fp16", "needs a CUDA device; --bf16 runs on the CPU too"}
-	}
-	torch.TuneMalloc()
-	if o.Threads > 0 {
-		torch.SetThreads(o.Threads)
-	}
 	a, err := adapt(r.model, o, r.hooks.Warn)
 	if err != nil {
 		return err
 	}
-	r.program, err = torch.Compile(a.model, torch.CompileOptions{
-		Outputs: []string{embedding}, Trainable: trains(o.FineTuneType, a.lora), Device: r.device, Recompute: o.Recompute,
-		FrozenDType: frozenDTypes[o.FrozenDType],
-	})
-	if err != nil {
+	if err := r.build(a.model, trains(o.FineTuneType, a.lora)); err != nil {
 		return err
 	}
 	if r.params, err = chooseParameters(r.program, o); err != nil {
@@ -131,19 +117,8 @@ func (r *run) compile(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var autocast torch.DType
-	switch {
-	case o.BF16:
-		autocast = torch.BFloat16
-	case o.FP16:
-		autocast, r.scaler = torch.Float16, newScaler()
-	}
-	r.arithmetic, err = newStep(r.program, r.loss, o, r.device, autocast, r.model.Tokenizer.PadID(), nil)
-	if err != nil {
-		return err
-	}
-	if err := r.leaveInstructionsOut(); err != nil {
-		return err
+	if o.FP16 {
+		r.scaler = newScaler()
 	}
 	r.encoder = newModelEncoder(&r.arithmetic.encoder, r.model, o)
 	libtorch, err := torch.Version()
@@ -157,6 +132,41 @@ func (r *run) compile(context.Context) error {
 	r.hooks.Progress(Progress{Steps: r.schedule.steps, Epochs: o.NumTrainEpochs, Log: true,
 		Note: fmt.Sprintf("%s; %s; %d rows, %d steps", r.result.Objective, r.params, r.data.Len(), r.schedule.steps)})
 	return nil
+}
+
+// build compiles a graph, and makes the arithmetic of its steps.
+func (r *run) build(m *graph.Model, trainable func(name string) bool) error {
+	o := r.options
+	var err error
+	if r.device, err = torch.ParseDevice(o.Device); err != nil {
+		return &FlagError{"device", err.Error()}
+	}
+	if o.FP16 && r.device.Kind != torch.CUDA {
+		return &FlagError{"fp16", "needs a CUDA device; --bf16 runs on the CPU too"}
+	}
+	torch.TuneMalloc()
+	if o.Threads > 0 {
+		torch.SetThreads(o.Threads)
+	}
+	r.program, err = torch.Compile(m, torch.CompileOptions{
+		Outputs: []string{embedding}, Trainable: trainable, Device: r.device, Recompute: o.Recompute,
+		FrozenDType: frozenDTypes[o.FrozenDType],
+	})
+	if err != nil {
+		return err
+	}
+	var autocast torch.DType
+	switch {
+	case o.BF16:
+		autocast = torch.BFloat16
+	case o.FP16:
+		autocast = torch.Float16
+	}
+	r.arithmetic, err = newStep(r.program, r.loss, o, r.device, autocast, r.model.Tokenizer.PadID(), nil)
+	if err != nil {
+		return err
+	}
+	return r.leaveInstructionsOut()
 }
 
 // frozenDTypes gives the values of --frozen-dtype their types.

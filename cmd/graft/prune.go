@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -24,6 +25,7 @@ type pruneOptions struct {
 	normalize                   *bool
 	queryPrompt, documentPrompt *string
 	measure                     measureOptions
+	rows                        gradientOptions
 	planOnly                    bool
 	json                        bool
 }
@@ -39,10 +41,11 @@ func pruneCommand() *cli.Command {
 			&cli.StringFlag{Name: "criterion", Value: prune.Criteria()[0].Name, Destination: &o.layers.Criterion, Usage: "what layers are scored by: " + criterionNames()},
 			&cli.Float64Flag{Name: "heads", Destination: &o.width.Heads, Usage: "remove `N` attention heads of each layer, or below 1 a share of them"},
 			&cli.Float64Flag{Name: "ffn", Destination: &o.width.Neurons, Usage: "remove `N` neurons of each feed-forward network, or below 1 a share of them"},
+			&cli.StringFlag{Name: "width-criterion", Value: prune.WidthCriteria()[0].Name, Destination: &o.width.Criterion, Usage: "what heads and neurons are scored by: " + widthCriterionNames()},
 			&cli.StringFlag{Name: "vocab", Destination: &o.vocabulary, Usage: "keep the tokens that the texts in `FILE` have, and single characters; the tokenizer is written anew"},
 			&cli.IntFlag{Name: "dim", Destination: &o.dim, Usage: "cut vectors to their first `N` features, as Matryoshka models allow"},
 			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "measure and print the plan, write nothing"},
-		}, o.measure.flags()...), o.modelFlags()...),
+		}, slices.Concat(o.measure.flags(), o.rows.flags())...), o.modelFlags()...),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
 			if err != nil {
@@ -84,6 +87,14 @@ func criterionNames() string {
 	return strings.Join(names, ", ")
 }
 
+func widthCriterionNames() string {
+	var names []string
+	for _, c := range prune.WidthCriteria() {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // check finds mistakes of the command line before a model is read.
 func (o *pruneOptions) check() error {
 	switch {
@@ -101,6 +112,9 @@ func (o *pruneOptions) check() error {
 		return withHint(usagef("prune needs an output directory"), "add -o DIR, or --plan-only")
 	}
 	if err := o.measure.check(o.layers); err != nil {
+		return err
+	}
+	if err := o.rows.check(o.width); err != nil {
 		return err
 	}
 	return checkPooling(o.open.Pooling)
@@ -148,7 +162,14 @@ func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) 
 // plan measures what is to go: layers first, then heads and neurons of those that are left.
 func (o *pruneOptions) plan(ctx context.Context, m *convert.Model, stderr io.Writer) (*prune.Plan, *prune.Width, error) {
 	scored := o.layers.Keep == nil && (o.layers.Layers > 0 || !o.more())
-	if scored || o.narrows() {
+	byGradient := o.narrows() && o.width.Criterion == gradientCriterion
+	if byGradient {
+		var err error
+		if o.width.Gradients, err = o.gradients(m, stderr); err != nil {
+			return nil, nil, err
+		}
+	}
+	if scored || o.narrows() && !byGradient {
 		activations, err := o.measure.recorder(ctx, m)
 		if err != nil {
 			return nil, nil, err

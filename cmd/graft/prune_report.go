@@ -51,7 +51,7 @@ func (r *pruneReport) step() convert.Step {
 		Options: map[string]any{"criterion": r.Criterion, "kept": r.Kept, "removed": r.Removed},
 		Changes: map[string]any{"layers": r.Layers, "weights_before": r.Weights, "weights": r.Left}}
 	if r.Width != nil {
-		s.Options["query_heads"], s.Options["intermediate"] = r.Width.QueryHeads, r.Width.Intermediate
+		s.Options["width_criterion"], s.Options["query_heads"], s.Options["intermediate"] = r.Width.Criterion, r.Width.QueryHeads, r.Width.Intermediate
 	}
 	if r.Vocabulary != nil {
 		s.Options["vocabulary"] = len(r.Vocabulary.Keep)
@@ -100,7 +100,7 @@ func (r *pruneReport) printPlan(w io.Writer) {
 		list []prune.Group
 	}{{"heads", r.Width.Heads}, {"neurons", r.Width.Neurons}} {
 		for i, g := range groups.list {
-			fmt.Fprintf(w, "layer %d: %d of %d %s kept, with %.1f%% of their importance\n", i, len(g.Keep), len(g.Scores), groups.what, 100*g.Share())
+			fmt.Fprintf(w, "layer %d: %d of %d %s kept, with %.1f%% of their importance by %s\n", i, len(g.Keep), len(g.Scores), groups.what, 100*g.Share(), r.Width.Criterion)
 		}
 	}
 }

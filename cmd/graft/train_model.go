@@ -59,14 +59,6 @@ func (t *trainee) prepare() error {
 	for _, w := range m.Warnings {
 		t.warn(w)
 	}
-	run, err := runnable(m, tokenizer.Options{AddBOSToken: t.options.open.AddBOSToken, AddEOSToken: t.options.open.AddEOSToken})
-	if err != nil {
-		return err
-	}
-	ids, err := tokenizerHash(m.Tokenizer)
-	if err != nil {
-		return err
-	}
 	hash, err := m.Hash()
 	if err != nil {
 		return err
@@ -80,25 +72,45 @@ func (t *trainee) prepare() error {
 	if _, err := m.Raise(); err != nil {
 		return fmt.Errorf("read model %q: %w", m.Path, err)
 	}
+	takePrompts(o, m)
+	o.SentencePoolingMethod = m.Modules.PoolingName()
+	t.fitMatryoshka()
+	t.trained, err = toTrain(m, tokenizer.Options{AddBOSToken: t.options.open.AddBOSToken, AddEOSToken: t.options.open.AddEOSToken})
+	t.trained.Hash = hash
+	return err
+}
+
+// takePrompts has texts stand in what the model wants around them.
+func takePrompts(o *train.Options, m *convert.Model) {
 	o.QueryInstruction = evaluate.Prompt(m.Modules.Prompts, "", evaluate.QueryRole)
 	o.PassageInstruction = evaluate.Prompt(m.Modules.Prompts, "", evaluate.DocumentRole)
 	o.QuerySuffix, o.PassageSuffix = m.Modules.Suffixes["query"], m.Modules.Suffixes["document"]
-	o.SentencePoolingMethod = m.Modules.PoolingName()
-	t.fitMatryoshka()
-	t.trained = train.Model{
-		Graph: m.Graph, Tokenizer: run.Tokenizer, TokenizerHash: ids, Name: m.Path, Hash: hash, MaxLength: m.Sizes.Positions, Dim: m.Dim,
+}
+
+// toTrain is an opened model, in the raised form, as package train takes it, without its hash.
+func toTrain(m *convert.Model, o tokenizer.Options) (train.Model, error) {
+	run, err := runnable(m, o)
+	if err != nil {
+		return train.Model{}, err
+	}
+	ids, err := tokenizerHash(m.Tokenizer)
+	if err != nil {
+		return train.Model{}, err
+	}
+	t := train.Model{
+		Graph: m.Graph, Tokenizer: run.Tokenizer, TokenizerHash: ids, Name: m.Path, MaxLength: m.Sizes.Positions, Dim: m.Dim,
 		LoraTargets: m.LoRATargets(), LowerCase: m.Modules.LowerCase,
 	}
 	if m.Arch != nil {
-		t.trained.Arch = m.Arch.Name
+		t.Arch = m.Arch.Name
 	}
-	if t.trained.MaxLength == 0 {
-		t.trained.MaxLength = m.Modules.MaxLength
+	if t.MaxLength == 0 {
+		t.MaxLength = m.Modules.MaxLength
 	}
 	if m.Modules.PromptPooling != convert.PromptPooled {
-		t.trained.Unpooled = run.Unpooled
+		t.Unpooled = run.Unpooled
 	}
-	return nil
+	return t, nil
 }
 
 // fitMatryoshka leaves out of the default widths those that the model does not have. Widths that the user gave are
