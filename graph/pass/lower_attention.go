@@ -83,12 +83,15 @@ func lowerAttention(l *lowerer, n *graph.Node) (*graph.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.constantKeys() {
+		return l.lowerConstantKeys(a), nil
+	}
 	bias, err := l.attentionBias(a)
 	if err != nil {
 		return nil, err
 	}
 	b, grouped := l.b, a.heads != a.kvHeads
-	q, k, v := l.headsFirst(a, a.q, a.heads), l.keysLast(a), l.headsFirst(a, a.v, a.kvHeads)
+	q, k, v := l.headsFirst(a, a.q, a.heads), l.keysLast(a, a.k, a.kvHeads), l.headsFirst(a, a.v, a.kvHeads)
 	if a.scale != 1 {
 		q = b.Mul(q, l.scalar(a.q, a.scale))
 	}
@@ -136,12 +139,12 @@ func (l *lowerer) headsFirst(a *attention, x *graph.Value, heads int64) *graph.V
 	return l.b.Transpose(l.splitHeads(x, heads), 0, 2, 1, 3)
 }
 
-// keysLast is k as [batch, heads, size, seq].
-func (l *lowerer) keysLast(a *attention) *graph.Value {
+// keysLast is x as [batch, heads, size, seq].
+func (l *lowerer) keysLast(a *attention, x *graph.Value, heads int64) *graph.Value {
 	if !a.merged {
-		return l.b.Transpose(a.k, 0, 1, 3, 2)
+		return l.b.Transpose(x, 0, 1, 3, 2)
 	}
-	return l.b.Transpose(l.splitHeads(a.k, a.kvHeads), 0, 2, 3, 1)
+	return l.b.Transpose(l.splitHeads(x, heads), 0, 2, 3, 1)
 }
 
 // splitHeads is x [batch, seq, heads·size] as [batch, seq, heads, size].

@@ -124,6 +124,7 @@ var raiseSteps = []raiseStep{
 	{"RotaryEmbedding by halves", raiseHalves},
 	{"Attention of merged heads", raiseMergedAttention},
 	{"Attention", raiseAttention},
+	{"Attention to constant keys", raiseConstantKeys},
 	{"attention masks", raiseMask},
 }
 

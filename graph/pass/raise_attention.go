@@ -36,9 +36,9 @@ func floatSource(v *graph.Value) *graph.Value {
 	}
 }
 
-// weightsOf is the Softmax over the last axis that v is the result of, behind the guard against
-// rows of NaN that torch's scaled_dot_product_attention exports: Where(IsNaN(w), 0, w).
-func weightsOf(v *graph.Value) *graph.Node {
+// weightsOf is the Softmax over the axis, counted from the end, that v is the result of, behind the guard
+// against rows of NaN that torch's scaled_dot_product_attention exports: Where(IsNaN(w), 0, w).
+func weightsOf(v *graph.Value, axis int64) *graph.Node {
 	v = floatSource(v)
 	if v != nil && v.Def().Is("Where") && writer(v.Def().Input(0)).Is("IsNaN") {
 		v = floatSource(v.Def().Input(2))
@@ -47,7 +47,7 @@ func weightsOf(v *graph.Value) *graph.Node {
 		return nil
 	}
 	n := v.Def()
-	if axis := n.Int("axis", -1); axis != -1 && axis != int64(len(v.Shape()))-1 {
+	if is := n.Int("axis", -1); is != axis && is != int64(len(v.Shape()))+axis {
 		return nil
 	}
 	return n
@@ -257,7 +257,7 @@ func matchAttention(n *graph.Node) *matchedAttention {
 		return nil
 	}
 	weights, _ := ungroupedRows(floatSource(n.Input(0)))
-	softmax := weightsOf(weights)
+	softmax := weightsOf(weights, -1)
 	if softmax == nil {
 		return nil
 	}
