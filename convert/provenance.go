@@ -39,7 +39,7 @@ func writeSteps(dir string, steps []Step) error {
 }
 
 // Hash identifies what the model computes: "sha256:" and the digest of its graph's nodes and of the
-// names, types, shapes and bytes of its weights, wherever the files lie. It reads the weights once.
+// names, types, shapes and bytes of its weights as they are stored, wherever the files lie. It reads the weights once.
 func (m *Model) Hash() (string, error) {
 	h := sha256.New()
 	g := m.Graph.Graph
@@ -77,6 +77,7 @@ func hashNode(h io.Writer, n *graph.Node) {
 }
 
 func hashTensor(h io.Writer, name string, t *graph.Tensor) error {
+	t = t.Source()
 	fmt.Fprintf(h, "%q %v %v %q\n", name, t.DType, t.Shape, t.Strings)
 	if t.Data == nil {
 		return nil

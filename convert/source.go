@@ -102,27 +102,9 @@ func (s *source) add(name, dtype string, shape []int64, t stored) error {
 	if !ok {
 		return fmt.Errorf("tensor %q: element type %s is not known", name, dtype)
 	}
-	g := &graph.Tensor{Name: name, DType: kind.to, Shape: append([]int64{}, shape...), Data: storedData{t}}
-	if kind.from != kind.to {
-		g.Data = graph.Derived{Length: g.Size(), Write: func(w io.Writer) error { return widen(w, t, dtype) }}
-	}
-	s.tensors[name], s.raw[name] = g, rawTensor{t, dtype}
+	g := &graph.Tensor{Name: name, DType: kind.from, Shape: append([]int64{}, shape...), Data: storedData{t}}
+	s.tensors[name], s.raw[name] = graph.Convert(g, kind.to), rawTensor{t, dtype}
 	return nil
-}
-
-// widen streams a tensor of another floating-point type as float32.
-func widen(w io.Writer, t stored, dtype string) error {
-	r, err := t.Open()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	c, err := safetensors.Cast(r, dtype, safetensors.F32)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, c)
-	return err
 }
 
 // storedData is a checkpoint's tensor as the data of a graph's. Bytes are read into memory of their

@@ -131,12 +131,14 @@ func NewTensor[T number](name string, data []T, shape ...int64) *Tensor {
 	if Count(shape) != int64(len(data)) {
 		panic(fmt.Sprintf("graph.NewTensor %q: %d elements for shape %v", name, len(data), shape))
 	}
-	var b bytes.Buffer
-	binary.Write(&b, binary.LittleEndian, data) // cannot fail: fixed-size elements, buffer in memory
+	raw, err := binary.Append(nil, binary.LittleEndian, data)
+	if err != nil {
+		panic(err) // cannot be: elements have fixed sizes
+	}
 	if shape == nil {
 		shape = []int64{}
 	}
-	return &Tensor{Name: name, DType: dtypeOf[any(zero)], Shape: shape, Data: Raw(b.Bytes())}
+	return &Tensor{Name: name, DType: dtypeOf[any(zero)], Shape: shape, Data: Raw(raw)}
 }
 
 // Int64s returns the elements of an integer or bool tensor.
@@ -165,31 +167,6 @@ func (t *Tensor) Int64s() ([]int64, error) {
 			out[i] = int64(b[i])
 		default:
 			return nil, fmt.Errorf("read tensor %q: %v elements, want integers", t.Name, t.DType)
-		}
-	}
-	return out, nil
-}
-
-// Float32s returns the elements of a floating-point tensor, converted to float32.
-func (t *Tensor) Float32s() ([]float32, error) {
-	b, err := t.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]float32, t.Len())
-	le := binary.LittleEndian
-	for i := range out {
-		switch t.DType {
-		case Float:
-			out[i] = math.Float32frombits(le.Uint32(b[4*i:]))
-		case Double:
-			out[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
-		case Float16:
-			out[i] = Float16ToFloat32(le.Uint16(b[2*i:]))
-		case BFloat16:
-			out[i] = math.Float32frombits(uint32(le.Uint16(b[2*i:])) << 16)
-		default:
-			return nil, fmt.Errorf("read tensor %q: %v elements, want floats", t.Name, t.DType)
 		}
 	}
 	return out, nil

@@ -1,7 +1,9 @@
 package quantize
 
 import (
-	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"graft/graph"
 )
@@ -33,19 +35,42 @@ func newBlocks(k, n, size, bits int, asymmetric bool) *blocks {
 // perColumn is the number of blocks of a column.
 func (q *blocks) perColumn() int { return (q.k + q.size - 1) / q.size }
 
-// round quantizes w, row-major [K, N], to nearest.
-func (q *blocks) round(w []float32) {
-	column := make([]float32, q.size)
-	for c := range q.n {
-		for b := range q.perColumn() {
-			part := column[:min(q.size, q.k-b*q.size)]
-			for i := range part {
-				part[i] = w[(b*q.size+i)*q.n+c]
+// round quantizes a float32 matrix to nearest, given as its transpose [N, K], as models store the weights of products: columns
+// are read as a stream and rounded on all cores. It returns the relative error.
+func (q *blocks) round(transposed *graph.Tensor) (float64, error) {
+	const columns = 64 // at a time
+	parts := make([]deviation, (q.n+columns-1)/columns)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	err := transposed.Float32Chunks(columns*q.k, func(at int64, w []float32) error {
+		first := int(at) / q.k
+		group.Go(func() error {
+			for c := range len(w) / q.k {
+				q.roundColumn(first+c, w[c*q.k:(c+1)*q.k], &parts[first/columns])
 			}
-			q.fit(c, b, part)
-			for i, x := range part {
-				q.set(c, b*q.size+i, x)
-			}
+			return nil
+		})
+		return nil
+	})
+	group.Wait()
+	var all deviation
+	for _, p := range parts {
+		all.error, all.of = all.error+p.error, all.of+p.of
+	}
+	return all.relative(), err
+}
+
+func (q *blocks) roundColumn(c int, w []float32, d *deviation) {
+	for b := range q.perColumn() {
+		part := w[b*q.size : min((b+1)*q.size, q.k)]
+		q.fit(c, b, part)
+		i := c*q.perColumn() + b
+		scale, zero, inverse, most := q.scales[i], q.zero(i), q.inverse(i), q.most()
+		codes := q.codes[i*q.size:][:len(part)]
+		for k, x := range part {
+			code := nearest(x*inverse+zero, most)
+			codes[k] = uint8(code)
+			d.add(x, (float32(code)-zero)*scale)
 		}
 	}
 }
@@ -74,27 +99,35 @@ func (q *blocks) fit(column, block int, w []float32) {
 		q.scales[i] = largest / -float32(int(1)<<(q.bits-1))
 		return
 	}
-	most := float32(int(1)<<q.bits - 1)
-	q.scales[i] = (highest - lowest) / most
+	q.scales[i] = (highest - lowest) / float32(q.most())
 	if q.scales[i] != 0 {
-		q.zeros[i] = uint8(min(max(half(-lowest/q.scales[i]), 0), most))
+		q.zeros[i] = uint8(nearest(-lowest/q.scales[i], q.most()))
 	}
 }
-
-// half rounds to nearest, ties away from zero, as C's roundf.
-func half(x float32) float32 { return float32(math.Round(float64(x))) }
 
 // set rounds the weight at row k of a column to its code and returns what that stands for.
 func (q *blocks) set(column, k int, w float32) float32 {
 	i := column*q.perColumn() + k/q.size
-	scale, zero := q.scales[i], q.zero(i)
-	var inverse float32
-	if scale != 0 {
-		inverse = 1 / scale
-	}
-	code := min(max(half(w*inverse+zero), 0), float32(int(1)<<q.bits-1))
+	zero := q.zero(i)
+	code := nearest(w*q.inverse(i)+zero, q.most())
 	q.codes[i*q.size+k%q.size] = uint8(code)
-	return (code - zero) * scale
+	return (float32(code) - zero) * q.scales[i]
+}
+
+// nearest is the code next to x, ties away from zero.
+func nearest(x float32, most int32) int32 {
+	return min(max(int32(float64(x)+0.5), 0), most)
+}
+
+// most is the largest code.
+func (q *blocks) most() int32 { return int32(1)<<q.bits - 1 }
+
+// inverse is 1 over the scale of block i; 0 for a block of zeros.
+func (q *blocks) inverse(i int) float32 {
+	if q.scales[i] == 0 {
+		return 0
+	}
+	return 1 / q.scales[i]
 }
 
 // zero is the code that stands for 0 in block i.

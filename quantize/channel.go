@@ -66,13 +66,24 @@ func (c *channels) dequantize(j *job, name string) *graph.Value {
 
 // relativeError is |w - v| / |w| in Frobenius norms; 0 where w is zero.
 func relativeError(w, v []float32) float64 {
-	var sum, of float64
+	var d deviation
 	for i := range w {
-		d := float64(w[i]) - float64(v[i])
-		sum, of = sum+d*d, of+float64(w[i])*float64(w[i])
+		d.add(w[i], v[i])
 	}
-	if of == 0 {
+	return d.relative()
+}
+
+// deviation sums the squares of weights and of what their codes miss.
+type deviation struct{ error, of float64 }
+
+func (d *deviation) add(w, v float32) {
+	x, e := float64(w), float64(w)-float64(v)
+	d.error, d.of = d.error+e*e, d.of+x*x
+}
+
+func (d *deviation) relative() float64 {
+	if d.of == 0 {
 		return 0
 	}
-	return math.Sqrt(sum / of)
+	return math.Sqrt(d.error / d.of)
 }

@@ -108,24 +108,28 @@ func (q *blocks) correct(w []float32, u *mat.TriDense) {
 	}
 }
 
-// correct is m in 4 bits: by GPTQ where its inputs were measured, else rounded to nearest.
-func (j *job) correct(m *matrix, w []float32) (*blocks, error) {
+// correct is m in 4 bits, with its relative error: by GPTQ where its inputs were measured, else rounded to nearest.
+func (j *job) correct(m *matrix) (*blocks, float64, error) {
 	q := newBlocks(m.k, m.n, blockSize, 4, j.Target == CPU)
 	q.positive = j.Target == TensorRT
 	g := j.calibration.grams[m.weight.Name]
 	if g == nil {
-		q.round(w)
-		return q, nil
+		e, err := q.round(graph.Transpose(m.weight.Init))
+		return q, e, err
 	}
 	if c := j.calibration; c.factored != g { // queries, keys and values follow one another and read the same inputs
 		u, err := g.factor()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		c.factored, c.factor = g, u
 	}
+	w, err := m.values()
+	if err != nil {
+		return nil, 0, err
+	}
 	q.correct(w, j.calibration.factor)
-	return q, nil
+	return q, relativeError(w, q.values()), nil
 }
 
 // measureGrams takes Xᵀ·X of the inputs of all products that are to be corrected. The CPU provider, which

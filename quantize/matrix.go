@@ -1,7 +1,6 @@
 package quantize
 
 import (
-	"io"
 	"regexp"
 	"slices"
 
@@ -66,7 +65,7 @@ func splitGemms(g *graph.Graph) {
 		}
 		if n.Int("transB", 0) == 1 {
 			if transposed[w] == nil {
-				transposed[w] = g.AddInitializer(transpose(w.Init))
+				transposed[w] = g.AddInitializer(graph.Transpose(w.Init))
 			}
 			w = transposed[w]
 		}
@@ -82,36 +81,4 @@ func splitGemms(g *graph.Graph) {
 		nodes = append(nodes, add)
 	}
 	g.Nodes = nodes
-}
-
-// transpose is the transpose of a float32 matrix, called "<name>.T", computed when it is read.
-func transpose(t *graph.Tensor) *graph.Tensor {
-	return derived(t.Name+".T", graph.Float, []int64{t.Shape[1], t.Shape[0]}, func() ([]byte, error) {
-		w, err := t.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		rows, cols := int(t.Shape[0]), int(t.Shape[1])
-		out := make([]float32, len(w))
-		for r := range rows {
-			for c := range cols {
-				out[c*rows+r] = w[r*cols+c]
-			}
-		}
-		return graph.NewTensor("", out, int64(len(out))).Bytes()
-	})
-}
-
-// derived is a tensor whose bytes are computed when they are read, so that a large model is never
-// in memory whole.
-func derived(name string, d graph.DType, shape []int64, bytes func() ([]byte, error)) *graph.Tensor {
-	t := &graph.Tensor{Name: name, DType: d, Shape: shape}
-	t.Data = graph.Derived{Length: t.Size(), Write: func(w io.Writer) error {
-		b, err := bytes()
-		if err == nil {
-			_, err = w.Write(b)
-		}
-		return err
-	}}
-	return t
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -63,7 +64,13 @@ func TestBlocksAreONNXRuntimes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			const k, n = 96, 20
 			q := newBlocks(k, n, 32, c.bits, c.asymmetric)
-			q.round(in.floats("W"))
+			e, err := q.round(graph.Transpose(graph.NewTensor("W", in.floats("W"), k, n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := relativeError(in.floats("W"), q.values()); math.Abs(e-want) > 1e-9 {
+				t.Errorf("relative error %g, of the values %g", e, want)
+			}
 			sameCodes(t, "B", q.packed(), in.bytes(c.name+".B"))
 			near(t, "scales", q.scales, in.floats(c.name+".scales"), scaleTolerance)
 			if c.asymmetric {

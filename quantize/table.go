@@ -68,15 +68,10 @@ func (t *table) bytes() int64 {
 // It returns the relative error of the table.
 func (t *table) quantize(j *job) (float64, error) {
 	b := j.b
-	w, err := t.weight.Init.Float32s()
+	shape := t.weight.Init.Shape
+	codes, scales, e, err := roundRows(t.weight.Init)
 	if err != nil {
 		return 0, err
-	}
-	shape := t.weight.Init.Shape
-	codes, scales := roundRows(w, int(shape[0]), int(shape[1]))
-	restored := make([]float32, len(w))
-	for i, q := range codes {
-		restored[i] = float32(q) * scales[i/int(shape[1])]
 	}
 	name := t.weight.Name
 	quantized := j.keep(graph.NewTensor(name+"_quantized", codes, shape...))
@@ -95,14 +90,17 @@ func (t *table) quantize(j *job) (float64, error) {
 		gathers[n] = true
 	}
 	b.Graph().Remove(func(n *graph.Node) bool { return gathers[n] })
-	return relativeError(w, restored), nil
+	return e, nil
 }
 
-// roundRows is a matrix in int8, symmetric, with a scale for each row; a row of zeros has the scale 1.
-func roundRows(w []float32, rows, width int) (codes []int8, scales []float32) {
-	codes, scales = make([]int8, len(w)), make([]float32, rows)
-	for r := range rows {
-		row := w[r*width : (r+1)*width]
+// roundRows is a matrix in int8, symmetric, with a scale for each row, and its relative error; a row of zeros has the
+// scale 1. The matrix is read as a stream.
+func roundRows(t *graph.Tensor) (codes []int8, scales []float32, relative float64, err error) {
+	rows, width := int(t.Shape[0]), int(t.Shape[1])
+	codes, scales = make([]int8, rows*width), make([]float32, rows)
+	var d deviation
+	err = t.Float32Chunks(width, func(at int64, row []float32) error {
+		r := int(at) / width
 		for _, x := range row {
 			scales[r] = max(scales[r], float32(math.Abs(float64(x))))
 		}
@@ -110,8 +108,11 @@ func roundRows(w []float32, rows, width int) (codes []int8, scales []float32) {
 			scales[r] = 1
 		}
 		for i, x := range row {
-			codes[r*width+i] = int8(math.RoundToEven(float64(x / scales[r])))
+			code := math.RoundToEven(float64(x / scales[r]))
+			codes[r*width+i] = int8(code)
+			d.add(x, float32(code)*scales[r])
 		}
-	}
-	return codes, scales
+		return nil
+	})
+	return codes, scales, d.relative(), err
 }

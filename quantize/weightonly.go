@@ -11,16 +11,19 @@ import (
 func applyWeight8(j *job) error {
 	nbits := j.Target == CPU || j.Target == CUDA
 	for _, m := range j.matrices {
+		if nbits {
+			q := newBlocks(m.k, m.n, blockSize, 8, false)
+			e, err := q.round(graph.Transpose(m.weight.Init))
+			if err != nil {
+				return err
+			}
+			j.storeBlocks(m, q, 0)
+			j.done(m, fmt.Sprintf("int8 in blocks of %d", q.size), q.bytes(), e)
+			continue
+		}
 		w, err := m.values()
 		if err != nil {
 			return err
-		}
-		if nbits {
-			q := newBlocks(m.k, m.n, blockSize, 8, false)
-			q.round(w)
-			j.storeBlocks(m, q, 0)
-			j.done(m, fmt.Sprintf("int8 in blocks of %d", q.size), q.bytes(), relativeError(w, q.values()))
-			continue
 		}
 		c := newChannels(w, m.k, m.n, mostCode)
 		j.storeChannels(m, c)
@@ -33,15 +36,11 @@ func applyWeight8(j *job) error {
 // put every code to use; CUDA's fused kernels and TensorRT take scales alone.
 func applyWeight4(j *job) error {
 	for _, m := range j.matrices {
-		w, err := m.values()
-		if err != nil {
-			return err
-		}
 		if j.Target == TensorRT && m.k%blockSize != 0 {
 			j.layers = append(j.layers, kept(m.name, "MatMul", m.weight)) // TensorRT wants whole blocks
 			continue
 		}
-		q, err := j.correct(m, w)
+		q, e, err := j.correct(m)
 		if err != nil {
 			return fmt.Errorf("layer %q: %w", m.name, err)
 		}
@@ -50,7 +49,7 @@ func applyWeight4(j *job) error {
 		} else {
 			j.storeBlocks(m, q, 0)
 		}
-		j.done(m, fmt.Sprintf("int4 in blocks of %d", q.size), q.bytes(), relativeError(w, q.values()))
+		j.done(m, fmt.Sprintf("int4 in blocks of %d", q.size), q.bytes(), e)
 	}
 	return nil
 }

@@ -2,11 +2,15 @@ package onnx
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"graft/graph"
 )
@@ -52,8 +56,8 @@ func write(path string, m *graph.Model, o Options) (err error) {
 	}()
 	for _, f := range []struct {
 		path  string
-		write func(io.Writer) error
-	}{{data, l.writeData}, {path, l.writeModel}} {
+		write func(*os.File) error
+	}{{data, l.writeData}, {path, func(f *os.File) error { return buffered(f, l.writeModel) }}} {
 		if f.path == "" {
 			continue
 		}
@@ -152,21 +156,26 @@ func (l *layout) writeModel(w io.Writer) error {
 	return nil
 }
 
-func (l *layout) writeData(w io.Writer) error {
-	var pos int64
+// writers is the number of initializers that are written to external data at once: each that is transposed
+// has its matrix in memory.
+var writers = min(runtime.GOMAXPROCS(0), 4)
+
+// writeData writes the external data, some initializers at a time, each to its place.
+func (l *layout) writeData(f *os.File) error {
+	group, ctx := errgroup.WithContext(context.Background())
+	group.SetLimit(writers)
 	for _, s := range l.tensors {
 		if s.offset < 0 {
 			continue
 		}
-		if _, err := w.Write(make([]byte, s.offset-pos)); err != nil {
-			return err
-		}
-		if err := s.writeData(w); err != nil {
-			return err
-		}
-		pos = s.offset + s.data.Size()
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil // another's error is told
+			}
+			return buffered(io.NewOffsetWriter(f, s.offset), s.writeData)
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 func (s *section) writeData(w io.Writer) error {
@@ -187,8 +196,8 @@ func create(path string) (*os.File, error) {
 }
 
 // fill writes a file and closes it.
-func fill(file *os.File, write func(io.Writer) error) error {
-	err := buffered(file, write)
+func fill(file *os.File, write func(*os.File) error) error {
+	err := write(file)
 	if e := file.Close(); err == nil {
 		err = e
 	}

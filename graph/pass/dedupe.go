@@ -88,9 +88,10 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// firstBytes are the first bytes of t, which tell most weights apart without reading them whole.
+// firstBytes are the first bytes of t as it is stored, which tell most weights apart without reading them whole.
 func firstBytes(t *graph.Tensor) ([]byte, error) {
 	p := make(prefix, 0, 512)
+	t = t.Source()
 	if t.Data == nil {
 		return nil, nil
 	}

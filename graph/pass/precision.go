@@ -156,7 +156,7 @@ func (r *narrower) converted(v *graph.Value, d graph.DType) *graph.Value {
 	}
 	var c *graph.Value
 	if t := v.Const(); t != nil {
-		t = convertTensor(t, d)
+		t = graph.Convert(t, d)
 		t.Name = fmt.Sprintf("%s.%v", v.Name, d)
 		c = r.scratch.AddInitializer(t)
 	} else {

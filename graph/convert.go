@@ -1,0 +1,232 @@
+package graph
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+)
+
+// writeConverted streams t in the type d.
+func writeConverted(w io.Writer, t *Tensor, d DType) error {
+	decode, encode := decoders[t.DType], encoders[d]
+	if decode == nil || encode == nil {
+		return fmt.Errorf("convert tensor %q from %v to %v: not floating-point types that are known", t.Name, t.DType, d)
+	}
+	c := &elementWriter{w: w, from: t.DType.Bits() / 8, to: d.Bits() / 8}
+	var values [1 << 10]float32
+	c.convert = func(dst, src []byte) {
+		for len(dst) > 0 {
+			n := min(len(values), len(dst)/c.to)
+			decode(values[:n], src)
+			encode(dst, values[:n])
+			dst, src = dst[n*c.to:], src[n*c.from:]
+		}
+	}
+	if c.from == 2 && c.to == 2 {
+		table := halves(t.DType, d)
+		c.convert = func(dst, src []byte) {
+			for i := 0; i < len(dst); i += 2 {
+				binary.LittleEndian.PutUint16(dst[i:], table[binary.LittleEndian.Uint16(src[i:])])
+			}
+		}
+	}
+	if _, err := t.Data.WriteTo(c); err != nil {
+		return err
+	}
+	return c.flush()
+}
+
+// elementWriter is a writer that hands on elements of from bytes as elements of to bytes, whatever the pieces that they come in.
+type elementWriter struct {
+	w        io.Writer
+	from, to int
+	convert  func(dst, src []byte) // len(dst)/to elements
+	out      []byte                // converted, not handed on
+	partial  []byte                // of an element
+}
+
+// convertBytes is how many converted bytes are handed on at once.
+const convertBytes = 256 << 10
+
+func (c *elementWriter) Write(p []byte) (int, error) {
+	taken := 0
+	for len(c.partial) > 0 && taken < len(p) {
+		c.partial = append(c.partial, p[taken])
+		if taken++; len(c.partial) == c.from {
+			whole := c.partial
+			c.partial = nil
+			if _, err := c.Write(whole); err != nil {
+				return taken, err
+			}
+		}
+	}
+	for len(p)-taken >= c.from {
+		n := min((len(p)-taken)/c.from, (convertBytes-len(c.out))/c.to)
+		if c.out == nil {
+			c.out = make([]byte, 0, convertBytes)
+		}
+		at := len(c.out)
+		c.out = c.out[:at+n*c.to]
+		c.convert(c.out[at:], p[taken:])
+		if taken += n * c.from; len(c.out) < convertBytes {
+			break
+		}
+		if err := c.flush(); err != nil {
+			return taken, err
+		}
+	}
+	c.partial = append(c.partial, p[taken:]...)
+	return len(p), nil
+}
+
+func (c *elementWriter) flush() error {
+	_, err := c.w.Write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+// Float32s returns the elements of a floating-point tensor, converted to float32.
+func (t *Tensor) Float32s() ([]float32, error) {
+	t = t.unwidened()
+	decode := decoders[t.DType]
+	if decode == nil {
+		return nil, fmt.Errorf("read tensor %q: %v elements, want floats", t.Name, t.DType)
+	}
+	b, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, t.Len())
+	decode(out, b)
+	return out, nil
+}
+
+// Float32Chunks streams the elements of a floating-point tensor, converted to float32, n at a time: at is the index of
+// the first. What is handed over is the receiver's.
+func (t *Tensor) Float32Chunks(n int, use func(at int64, values []float32) error) error {
+	t = t.unwidened()
+	c := &chunker{n: n, size: t.DType.Bits() / 8, decode: decoders[t.DType], use: use}
+	switch {
+	case c.decode == nil:
+		return fmt.Errorf("read tensor %q: %v elements, want floats", t.Name, t.DType)
+	case t.Data == nil:
+		return fmt.Errorf("tensor %q (%v) holds no bytes", t.Name, t.DType)
+	}
+	_, err := t.Data.WriteTo(c)
+	if err == nil {
+		err = c.flush()
+	}
+	if err == nil && (c.at != t.Len() || len(c.bytes) > 0) {
+		err = fmt.Errorf("%d elements, want %d", c.at, t.Len())
+	}
+	if err != nil {
+		return fmt.Errorf("read tensor %q: %w", t.Name, err)
+	}
+	return nil
+}
+
+// unwidened is the tensor that t, of float32, is converted from, whose elements become float32 as they are decoded; else t.
+func (t *Tensor) unwidened() *Tensor {
+	if c, ok := t.Data.(converted); ok && t.DType == Float {
+		return c.of
+	}
+	return t
+}
+
+// chunker is a writer that hands on what it gets as float32 elements, n at a time.
+type chunker struct {
+	n, size int
+	decode  func([]float32, []byte)
+	use     func(at int64, values []float32) error
+	bytes   []byte // not handed on
+	at      int64
+}
+
+func (c *chunker) Write(p []byte) (int, error) {
+	for written := 0; written < len(p); {
+		n := min(c.n*c.size-len(c.bytes), len(p)-written)
+		c.bytes = append(c.bytes, p[written:written+n]...)
+		if written += n; len(c.bytes) < c.n*c.size {
+			break
+		}
+		if err := c.flush(); err != nil {
+			return written, err
+		}
+	}
+	return len(p), nil
+}
+
+func (c *chunker) flush() error {
+	values := make([]float32, len(c.bytes)/c.size)
+	if len(values) == 0 {
+		return nil
+	}
+	c.decode(values, c.bytes)
+	c.bytes = append(c.bytes[:0], c.bytes[len(values)*c.size:]...)
+	at := c.at
+	c.at += int64(len(values))
+	return c.use(at, values)
+}
+
+// decoders and encoders turn little-endian bytes into float32 and back; as many elements as there are values.
+var decoders = map[DType]func([]float32, []byte){
+	Float: func(values []float32, b []byte) {
+		for i := range values {
+			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	},
+	Double: func(values []float32, b []byte) {
+		for i := range values {
+			values[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
+		}
+	},
+	Float16: func(values []float32, b []byte) {
+		for i := range values {
+			values[i] = Float16ToFloat32(binary.LittleEndian.Uint16(b[2*i:]))
+		}
+	},
+	BFloat16: func(values []float32, b []byte) {
+		for i := range values {
+			values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+		}
+	},
+}
+
+var encoders = map[DType]func([]byte, []float32){
+	Float: func(b []byte, values []float32) {
+		for i, v := range values {
+			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
+		}
+	},
+	Float16: func(b []byte, values []float32) {
+		for i, v := range values {
+			binary.LittleEndian.PutUint16(b[2*i:], Float32ToFloat16(v))
+		}
+	},
+	BFloat16: func(b []byte, values []float32) {
+		for i, v := range values {
+			binary.LittleEndian.PutUint16(b[2*i:], Float32ToBFloat16(v))
+		}
+	},
+}
+
+// halves is the conversion of every number of one 16-bit type to another, computed once.
+func halves(from, to DType) *[1 << 16]uint16 {
+	t, _ := halfTables.LoadOrStore([2]DType{from, to}, sync.OnceValue(func() *[1 << 16]uint16 {
+		var table [1 << 16]uint16
+		var in, out [2]byte
+		var value [1]float32
+		for i := range table {
+			binary.LittleEndian.PutUint16(in[:], uint16(i))
+			decoders[from](value[:], in[:])
+			encoders[to](out[:], value[:])
+			table[i] = binary.LittleEndian.Uint16(out[:])
+		}
+		return &table
+	}))
+	return t.(func() *[1 << 16]uint16)()
+}
+
+var halfTables sync.Map
