@@ -85,11 +85,11 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 		o.Log("provider %s: %s", name, reason)
 		o.Provider = name
 	}
-	e, err := open(m, o)
+	e, err := prepared(m, o)
 	if err != nil {
 		return nil, err
 	}
-	if err = e.verify(ctx); err == nil {
+	if err = e.startVerified(ctx); err == nil {
 		return e, nil
 	}
 	e.Close()
@@ -104,6 +104,19 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 
 // open is Open without the check of the precision.
 func open(m Model, o Options) (*Encoder, error) {
+	e, err := prepared(m, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.start(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// prepared is an Encoder whose file is written, and that is not started.
+func prepared(m Model, o Options) (*Encoder, error) {
 	f, ok := forms[o.Provider]
 	if !ok {
 		return nil, &OptionError{fmt.Sprintf("unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))}
@@ -121,18 +134,22 @@ func open(m Model, o Options) (*Encoder, error) {
 	}
 	e.config = ort.Options{Provider: o.Provider, Precision: p.hint, Optimization: o.Optimization}
 	f.share(&e.config, o)
-	if e.session, err = ort.Open(e.path, []string{sentenceEmbedding}, e.config); err != nil {
-		e.Close()
-		return nil, fmt.Errorf("open encoder: %w", err)
+	return e, nil
+}
+
+// start opens e's session.
+func (e *Encoder) start() error {
+	var err error
+	if e.session, err = ort.Open(e.path, []string{sentenceEmbedding}, e.config); err == nil {
+		e.Dim, err = outputDim(e.session.Info)
 	}
-	if e.Dim, err = outputDim(e.session.Info); err == nil {
-		err = e.addSlots(o.Runs)
+	if err == nil {
+		err = e.addSlots(e.options.Runs)
 	}
 	if err != nil {
-		e.Close()
-		return nil, fmt.Errorf("open encoder: %w", err)
+		return fmt.Errorf("open encoder: %w", err)
 	}
-	return e, nil
+	return nil
 }
 
 // settled fills in what the provider does best.

@@ -55,43 +55,76 @@ func (e *PrecisionError) Error() string {
 	return fmt.Sprintf("provider %s in %s gives other vectors than fp32: cosine %.6f on a probe text, at least %g is wanted", e.Provider, e.Precision, e.Cosine, e.Least)
 }
 
-// verify compares e's vectors with those of the CPU provider in fp32, once for all that decides
-// them (verdictKey): the verdict is kept in the user's cache.
-func (e *Encoder) verify(ctx context.Context) error {
+// startVerified starts e, unless its provider gives other vectors than the CPU provider in fp32.
+func (e *Encoder) startVerified(ctx context.Context) error {
 	if e.Provider == "cpu" {
-		return nil
+		return e.start()
 	}
+	p, err := ort.ProviderNamed(e.Provider)
+	if err == nil {
+		err = p.Load()
+	}
+	if err != nil {
+		return fmt.Errorf("open encoder: %w", err)
+	}
+	return e.startJudged(ctx)
+}
+
+// startJudged starts e by what was measured of it before, and measures where nothing was: once for all that decides
+// its vectors (verdictKey). The verdict is kept in the user's cache, and what it refuses is not started.
+func (e *Encoder) startJudged(ctx context.Context) error {
 	key, err := e.verdictKey()
 	if err != nil {
 		return fmt.Errorf("verify precision: %w", err)
 	}
 	kept := readVerdicts()
-	cosine, known := kept[key]
-	if !known || e.model.ID == "" {
-		if err := e.refuseFallback(); err != nil {
+	if cosine, known := kept[key]; known && e.model.ID != "" {
+		if err := e.judge(cosine); err != nil {
 			return err
 		}
-		reference := e.options
-		reference.Provider, reference.Precision, reference.ProviderOptions = "cpu", "fp32", nil
-		reference.portable = true
-		r, err := open(e.model, reference)
-		if err != nil {
-			return fmt.Errorf("verify precision: %w", err)
-		}
-		defer r.Close()
-		if cosine, err = compare(ctx, e, r); err != nil {
-			return fmt.Errorf("verify precision: %w", err)
-		}
-		e.options.Log("provider %s in %s: cosine %.6f to fp32 on %d probe texts", e.Provider, e.Precision, cosine, len(probes))
-		if e.model.ID != "" {
-			kept[key] = cosine
-			writeVerdicts(kept)
-		}
+		return e.start()
 	}
+	if err := e.start(); err != nil {
+		return err
+	}
+	cosine, err := e.measure(ctx)
+	if err != nil {
+		return err
+	}
+	if e.model.ID != "" {
+		kept[key] = cosine
+		writeVerdicts(kept)
+	}
+	return e.judge(cosine)
+}
+
+// judge refuses a precision whose vectors have too small a cosine with fp32's.
+func (e *Encoder) judge(cosine float64) error {
 	if wanted := least(e.model.Graph); !(cosine >= wanted) { // NaN fails
 		return &PrecisionError{e.Provider, e.Precision, cosine, wanted}
 	}
 	return nil
+}
+
+// measure compares e's vectors of the probes with those of the CPU provider in fp32.
+func (e *Encoder) measure(ctx context.Context) (float64, error) {
+	if err := e.refuseFallback(); err != nil {
+		return 0, err
+	}
+	reference := e.options
+	reference.Provider, reference.Precision, reference.ProviderOptions = "cpu", "fp32", nil
+	reference.portable = true
+	r, err := open(e.model, reference)
+	if err != nil {
+		return 0, fmt.Errorf("verify precision: %w", err)
+	}
+	defer r.Close()
+	cosine, err := compare(ctx, e, r)
+	if err != nil {
+		return 0, fmt.Errorf("verify precision: %w", err)
+	}
+	e.options.Log("provider %s in %s: cosine %.6f to fp32 on %d probe texts", e.Provider, e.Precision, cosine, len(probes))
+	return cosine, nil
 }
 
 // verdictKey names what decides e's vectors: the model, where and how it runs, the library, and the

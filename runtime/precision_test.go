@@ -58,21 +58,32 @@ func TestVerdictKey(t *testing.T) {
 	}
 }
 
-// TestVerdict: what was measured of a precision before is believed: a bad one is refused, a good
-// one is not measured again.
+// TestVerdict: what was measured of a precision before is believed: a bad one is refused before anything
+// is started, a good one is not measured again.
 func TestVerdict(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	e := opened(t, "bert", Options{})
+	told := ""
+	e, err := prepared(fixture(t, "bert"), Options{Provider: "cpu", Precision: "fp32", Log: func(format string, args ...any) { told += format }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
 	e.model.ID, e.Provider, e.Precision = "sha256:fixture", "openvino", "bf16" // as if it ran there
 	key := verdictKey(t, e)
 	writeVerdicts(map[string]float64{key: 0.34})
 	var refused *PrecisionError
-	if err := e.verify(context.Background()); !errors.As(err, &refused) || !strings.Contains(err.Error(), "cosine 0.340000") {
+	if err := e.startJudged(context.Background()); !errors.As(err, &refused) || !strings.Contains(err.Error(), "cosine 0.340000") {
 		t.Errorf("a precision with cosine 0.34 is not refused: %v", err)
 	}
+	if e.session != nil {
+		t.Error("what is refused was started")
+	}
 	writeVerdicts(map[string]float64{key: 0.9999})
-	if err := e.verify(context.Background()); err != nil {
+	if err := e.startJudged(context.Background()); err != nil || e.session == nil {
 		t.Errorf("a precision with cosine 0.9999 is refused: %v", err)
+	}
+	if told != "" {
+		t.Errorf("a known precision was measured again: %s", told)
 	}
 	if err := os.WriteFile(filepath.Join(e.remove, "model.onnx.data"), []byte("another form"), 0o600); err != nil {
 		t.Fatal(err)

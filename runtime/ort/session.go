@@ -128,7 +128,7 @@ func open(info *ModelInfo, outputs []string, o Options, create newSession) (*Ses
 	if s.Outputs, err = info.choose(outputs); err != nil {
 		return nil, err
 	}
-	if err := load(p); err != nil {
+	if err := p.Load(); err != nil {
 		return nil, err
 	}
 	defer keepSignals()()
@@ -161,9 +161,9 @@ func (m *ModelInfo) choose(asked []string) ([]string, error) {
 	return slices.Clone(asked), nil
 }
 
-// load opens the library that a provider is part of, or any for the CPU
-// provider, which every library has.
-func load(p Provider) error {
+// Load opens the library that p is part of, or any for the CPU provider,
+// which every library has. What p lacks here is an error.
+func (p Provider) Load() error {
 	if p.Library == "" {
 		if _, _, _, ok := Loaded(); ok {
 			return nil
