@@ -10,12 +10,12 @@ import (
 	"graft/runtime/ort"
 )
 
-// Auto is the provider name that lets choose decide.
+// Auto is the provider name that lets Choose decide.
 const Auto = "auto"
 
-// choose picks the provider that runs m fastest among those that are here and have the precision,
+// Choose picks the provider that runs m fastest among those that are here and have the precision,
 // and says why. The order is measured: docs/benchmarks.md.
-func choose(m *graph.Model, precision string) (name, reason string) {
+func Choose(m *graph.Model, precision string) (name, reason string) {
 	offers := func(provider string) bool {
 		_, ok := forms[provider].precisions[precision]
 		return ok

@@ -6,6 +6,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,25 +82,37 @@ func Open(ctx context.Context, m Model, o Options) (*Encoder, error) {
 	}
 	auto := o.Provider == "" || o.Provider == Auto
 	if auto {
-		name, reason := choose(m.Graph, o.Precision)
+		name, reason := Choose(m.Graph, o.Precision)
 		o.Log("provider %s: %s", name, reason)
 		o.Provider = name
 	}
+	e, err := openVerified(ctx, m, o)
+	if err == nil || !auto || !o.mayFallBack(err) || ctx.Err() != nil {
+		return e, err
+	}
+	o.Log("provider cpu: %v", err)
+	o.Provider, o.ProviderOptions, o.portable = "cpu", nil, true // its library is loaded for the process
+	return open(m, o)
+}
+
+// mayFallBack reports whether the CPU provider can stand in for the chosen one, which failed with err: not
+// for a precision that it lacks, nor where options that the user gave may be what is wrong.
+func (o Options) mayFallBack(err error) bool {
+	var other *PrecisionError
+	return o.Provider != "cpu" && o.Precision == "fp32" && (errors.As(err, &other) || len(o.ProviderOptions) == 0)
+}
+
+// openVerified is an Encoder whose vectors are the model's own.
+func openVerified(ctx context.Context, m Model, o Options) (*Encoder, error) {
 	e, err := prepared(m, o)
 	if err != nil {
 		return nil, err
 	}
-	if err = e.startVerified(ctx); err == nil {
-		return e, nil
+	if err := e.startVerified(ctx); err != nil {
+		e.Close()
+		return nil, err
 	}
-	e.Close()
-	var other *PrecisionError
-	if auto && errors.As(err, &other) && o.Precision == "fp32" {
-		o.Log("provider cpu: %v", err)
-		o.Provider, o.ProviderOptions, o.portable = "cpu", nil, true // its library is loaded for the process
-		return open(m, o)
-	}
-	return nil, err
+	return e, nil
 }
 
 // open is Open without the check of the precision.
@@ -117,17 +130,12 @@ func open(m Model, o Options) (*Encoder, error) {
 
 // prepared is an Encoder whose file is written, and that is not started.
 func prepared(m Model, o Options) (*Encoder, error) {
-	f, ok := forms[o.Provider]
-	if !ok {
-		return nil, &OptionError{fmt.Sprintf("unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))}
-	}
-	p, ok := f.precisions[o.Precision]
-	if !ok {
-		return nil, &OptionError{fmt.Sprintf("provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))}
+	f, p, err := o.form()
+	if err != nil {
+		return nil, err
 	}
 	o = o.settled(f)
 	e := &Encoder{Provider: o.Provider, Precision: o.Precision, model: m, options: o}
-	var err error
 	if e.path, err = e.prepare(p); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("open encoder: %w", err)
@@ -150,6 +158,28 @@ func (e *Encoder) start() error {
 		return fmt.Errorf("open encoder: %w", err)
 	}
 	return nil
+}
+
+// Check refuses a provider or a precision that there is not, with an OptionError.
+func (o Options) Check() error {
+	if o.Provider == "" || o.Provider == Auto {
+		return nil
+	}
+	_, _, err := o.form()
+	return err
+}
+
+// form is how o's provider runs a graph in o's precision.
+func (o Options) form() (form, precision, error) {
+	f, ok := forms[o.Provider]
+	if !ok {
+		return f, precision{}, &OptionError{fmt.Sprintf("unknown provider %q (known: %s, %s)", o.Provider, Auto, names(forms))}
+	}
+	p, ok := f.precisions[cmp.Or(o.Precision, "fp32")]
+	if !ok {
+		return f, p, &OptionError{fmt.Sprintf("provider %s has no precision %q (it has %s)", o.Provider, o.Precision, names(f.precisions))}
+	}
+	return f, p, nil
 }
 
 // settled fills in what the provider does best.

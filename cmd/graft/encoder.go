@@ -99,7 +99,7 @@ type encoder struct {
 // openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
 func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writer) (*encoder, error) {
 	o.open.ONNX = true
-	if err := checkPooling(o.open.Pooling); err != nil {
+	if err := errors.Join(checkPooling(o.open.Pooling), o.run.Check()); err != nil {
 		return nil, err
 	}
 	if err := o.settle(); err != nil {
@@ -111,7 +111,7 @@ func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writ
 	}
 	temporary := ""
 	if o.quant != "" {
-		if temporary, err = quantized(ctx, m, o.quant, o.run.Provider); err != nil {
+		if temporary, err = quantized(ctx, m, o.quant, o.run); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
 	}

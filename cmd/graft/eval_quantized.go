@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"graft/convert"
 	"graft/graph/onnx"
 	"graft/quantize"
+	"graft/runtime"
 )
 
 // loadedAs is the scheme of the reference's --quant_type, "" for no.
@@ -24,16 +26,34 @@ func loadedAs(quantType string) (string, error) {
 	return s.Name, nil
 }
 
-// quantized has the model's weights as a scheme stores them, in an ONNX file of the folder that it returns.
-func quantized(ctx context.Context, m *convert.Model, scheme, provider string) (dir string, err error) {
+// targetOf is what the weights are quantized for: the provider that runs them. The one that is chosen for the model as it
+// is may lack the scheme; then it is the scheme's own, for which another is chosen.
+func targetOf(m *convert.Model, scheme string, run runtime.Options) (quantize.Target, error) {
+	if run.Provider != runtime.Auto {
+		return quantize.Target(run.Provider), nil
+	}
+	s, err := quantize.SchemeNamed(scheme)
+	if err != nil {
+		return "", err
+	}
+	name, _ := runtime.Choose(m.Graph, run.Precision)
+	if t := quantize.Target(name); slices.Contains(s.Targets, t) {
+		return t, nil
+	}
+	return "", nil
+}
+
+// quantized has the model's weights as a scheme stores them for the provider that run names, in an ONNX file of the
+// folder that it returns.
+func quantized(ctx context.Context, m *convert.Model, scheme string, run runtime.Options) (dir string, err error) {
+	target, err := targetOf(m, scheme, run)
+	if err != nil {
+		return "", err
+	}
 	if _, err := m.Raise(); err != nil {
 		return "", err
 	}
-	o := quantize.Options{Scheme: scheme}
-	if provider == "cuda" {
-		o.Target = quantize.CUDA
-	}
-	plan, err := quantize.New(ctx, m.Graph, o)
+	plan, err := quantize.New(ctx, m.Graph, quantize.Options{Scheme: scheme, Target: target})
 	if err != nil {
 		return "", fmt.Errorf("read model %q: %w", m.Path, err)
 	}

@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ROOT", root)
 			e.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
 			e.Setenv("SYSTEMS", filepath.Join(root, "testdata", "systems"))
+			e.Setenv("NATIVE", ort.Native())
 			if err := os.Mkdir(filepath.Join(e.WorkDir, ".home"), 0o777); err != nil {
 				return err
 			}
