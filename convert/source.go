@@ -11,6 +11,7 @@ import (
 
 	"graft/convert/pickle"
 	"graft/convert/safetensors"
+	"graft/convert/shards"
 	"graft/graph"
 )
 
@@ -126,15 +127,9 @@ func safetensorsFiles(dir string) ([]string, error) {
 	if exists(filepath.Join(dir, safetensors.FileName)) {
 		return []string{safetensors.FileName}, nil
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := readJSON(dir, safetensors.IndexName, &index); err != nil {
+	files, err := shards.ReadIndex(filepath.Join(dir, safetensors.IndexName))
+	if err != nil {
 		return nil, err
 	}
-	shards := map[string]bool{}
-	for _, file := range index.WeightMap {
-		shards[file] = true
-	}
-	return append([]string{safetensors.IndexName}, slices.Sorted(maps.Keys(shards))...), nil
+	return append([]string{safetensors.IndexName}, slices.Sorted(maps.Keys(files))...), nil
 }

@@ -13,11 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"graft/convert/shards"
 )
 
 // The names under which a model directory keeps its weights.
@@ -48,34 +48,25 @@ func Open(path string) (*Checkpoint, error) {
 }
 
 func open(path string) (*Checkpoint, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return openDir(path)
-	case strings.HasSuffix(path, ".json"):
-		return openIndex(path)
-	}
-	f, tensors, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	c := &Checkpoint{byName: make(map[string]*Tensor), files: []*os.File{f}}
-	for _, t := range tensors {
-		c.addTensor(t)
+	c := &Checkpoint{byName: make(map[string]*Tensor)}
+	if err := shards.Open(path, shards.Names{File: FileName, Index: IndexName}, c.addFile); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func openDir(dir string) (*Checkpoint, error) {
-	for _, name := range []string{FileName, IndexName} {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return open(path)
+func (c *Checkpoint) addFile(path string, take func(tensor string) bool) error {
+	f, tensors, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	c.files = append(c.files, f)
+	for _, t := range tensors {
+		if take(t.Name) {
+			c.addTensor(t)
 		}
 	}
-	return nil, fmt.Errorf("neither %s nor %s: %w", FileName, IndexName, fs.ErrNotExist)
+	return nil
 }
 
 func (c *Checkpoint) addTensor(t *Tensor) {

@@ -16,10 +16,8 @@ package safetensors
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
+
+	"graft/convert/shards"
 )
 
 // The names under which a model directory keeps its weights.
@@ -51,46 +49,28 @@ func Open(path string) (*Checkpoint, error) {
 }
 
 func open(path string) (*Checkpoint, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return openDir(path)
-	case strings.HasSuffix(path, ".json"):
-		return openIndex(path)
-	}
-	f, h, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	c := newCheckpoint()
-	c.addFile(f, h.metadata)
-	for _, t := range h.tensors {
-		c.addTensor(t)
+	c := &Checkpoint{byName: make(map[string]*Tensor)}
+	if err := shards.Open(path, shards.Names{File: FileName, Index: IndexName}, c.addFile); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func openDir(dir string) (*Checkpoint, error) {
-	for _, name := range []string{FileName, IndexName} {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return open(path)
-		}
+func (c *Checkpoint) addFile(path string, take func(tensor string) bool) error {
+	f, h, err := openFile(path)
+	if err != nil {
+		return err
 	}
-	return nil, fmt.Errorf("neither %s nor %s: %w", FileName, IndexName, fs.ErrNotExist)
-}
-
-func newCheckpoint() *Checkpoint {
-	return &Checkpoint{byName: make(map[string]*Tensor)}
-}
-
-func (c *Checkpoint) addFile(f *file, metadata map[string]string) {
 	c.files = append(c.files, f)
 	if c.Metadata == nil {
-		c.Metadata = metadata
+		c.Metadata = h.metadata
 	}
+	for _, t := range h.tensors {
+		if take(t.Name) {
+			c.addTensor(t)
+		}
+	}
+	return nil
 }
 
 func (c *Checkpoint) addTensor(t *Tensor) {
