@@ -83,10 +83,9 @@ func fixtureEncoder(t *testing.T) Encoder {
 
 // hashEncoder makes a vector out of a text's hash, the same always, and counts.
 type hashEncoder struct {
-	dim      int
-	texts    int // encoded so far, both roles
-	repeated int // within a call
-	before   func(role Role) error
+	dim    int
+	texts  int // encoded so far, both roles
+	before func(role Role) error
 }
 
 func (e *hashEncoder) Encode(ctx context.Context, texts []string, role Role, done func(int)) (Matrix, error) {
@@ -96,12 +95,7 @@ func (e *hashEncoder) Encode(ctx context.Context, texts []string, role Role, don
 		}
 	}
 	m := Matrix{len(texts), e.dim, make([]float32, len(texts)*e.dim)}
-	seen := map[string]bool{}
 	for i, text := range texts {
-		if seen[text] {
-			e.repeated++
-		}
-		seen[text] = true
 		h := fnv.New64a()
 		h.Write([]byte(text))
 		r := rand.New(rand.NewPCG(h.Sum64(), 1))

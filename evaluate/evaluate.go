@@ -26,7 +26,7 @@ const (
 // Encoder turns texts into vectors.
 type Encoder interface {
 	// Encode returns one vector per text, in order; all calls agree in dimension, and a
-	// call with the same texts gives the same vectors. The result belongs to the caller.
+	// call with the same texts gives the same vectors, equal texts equal ones. The result belongs to the caller.
 	// done is told how many texts of this call are finished, never concurrently.
 	Encode(ctx context.Context, texts []string, role Role, done func(n int)) (Matrix, error)
 }

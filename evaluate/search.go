@@ -61,8 +61,7 @@ func (j *job) newRanker(ctx context.Context) (*ranker, limits, error) {
 	return &ranker{job: j, queries: queries, heaps: make([]topK, queries.Rows), candidates: math.MaxInt}, most, nil
 }
 
-// encodeQueries encodes each distinct query text once, or takes the vectors of the
-// interrupted run.
+// encodeQueries encodes the queries, or takes the vectors of the interrupted run.
 func (j *job) encodeQueries(ctx context.Context) (Matrix, error) {
 	texts := make([]string, len(j.data.Queries))
 	for i, q := range j.data.Queries {
@@ -83,41 +82,22 @@ func (j *job) encodeQueries(ctx context.Context) (Matrix, error) {
 	return m, j.writeQueryVectors(m)
 }
 
-// encode encodes equal texts once and returns a vector per text, of unit length for cosine.
+// encode returns a vector per text, of unit length for cosine.
 func (j *job) encode(ctx context.Context, texts []string, role Role, done func(int)) (Matrix, error) {
-	var distinct []string
-	at := make(map[string]int, len(texts))
-	rows := make([]int, len(texts))
-	for i, text := range texts {
-		row, ok := at[text]
-		if !ok {
-			row = len(distinct)
-			at[text] = row
-			distinct = append(distinct, text)
-		}
-		rows[i] = row
-	}
-	m, err := j.encoder.Encode(ctx, distinct, role, done)
+	m, err := j.encoder.Encode(ctx, texts, role, done)
 	if err != nil {
 		return m, err
 	}
 	if err := ctx.Err(); err != nil {
 		return m, err
 	}
-	if err := m.check(len(distinct)); err != nil {
+	if err := m.check(len(texts)); err != nil {
 		return m, err
 	}
 	if j.Model.Similarity == "cosine" {
 		m.normalize()
 	}
-	if len(distinct) == len(texts) {
-		return m, nil
-	}
-	all := Matrix{len(texts), m.Dim, make([]float32, len(texts)*m.Dim)}
-	for i, row := range rows {
-		copy(all.Row(i), m.Row(row))
-	}
-	return all, nil
+	return m, nil
 }
 
 // limits bounds a chunk by its number of documents and the bytes of their texts.
