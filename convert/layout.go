@@ -105,6 +105,10 @@ func (m *Modules) settings(config map[string]any) {
 	if m.PromptPooling == PromptLength {
 		config["graft_prompt_pooling"] = m.PromptPooling
 	}
+	delete(config, "graft_plain_mean")
+	if m.PlainMean {
+		config["graft_plain_mean"] = true
+	}
 	delete(config, "graft_pair_titles")
 	if m.PairTitles {
 		config["graft_pair_titles"] = true

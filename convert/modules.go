@@ -18,6 +18,7 @@ import (
 type Modules struct {
 	Pooling       []PoolingMode
 	PromptPooling PromptPooling // whether the prompt's tokens are pooled
+	PlainMean     bool          // the mean is of the transformer's tokens, though the model has a head that pools (NV-Embed)
 	Dense         []Dense
 	Truncate      int  // the vector is cut to its first features (Kusupati et al. 2022, Matryoshka); 0: it is whole
 	Normalize     bool // the vector has length 1
@@ -190,6 +191,7 @@ func (m *Modules) readSettings(dir string) error {
 		Suffixes      map[string]string `json:"graft_suffixes"`
 		PairTitles    bool              `json:"graft_pair_titles"`
 		PromptPooling PromptPooling     `json:"graft_prompt_pooling"`
+		PlainMean     bool              `json:"graft_plain_mean"`
 		DefaultPrompt *string           `json:"default_prompt_name"`
 		Similarity    *string           `json:"similarity_fn_name"`
 	}
@@ -200,7 +202,7 @@ func (m *Modules) readSettings(dir string) error {
 		m.Prompts[name] = prompt
 	}
 	maps.Copy(m.Suffixes, st.Suffixes)
-	m.PairTitles = st.PairTitles
+	m.PairTitles, m.PlainMean = st.PairTitles, st.PlainMean
 	if m.PromptPooling != PromptPooled && st.PromptPooling != "" {
 		m.PromptPooling = st.PromptPooling
 	}

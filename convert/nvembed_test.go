@@ -53,6 +53,42 @@ func TestLatentPoolingIsTheDefault(t *testing.T) {
 	}
 }
 
+// A plain mean that was asked for is what the written checkpoint means, whose modules.json says no more than the published one's.
+func TestPlainMeanIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	for i, pooling := range []string{"mean", ""} {
+		from := []string{"../testdata/models/nvembed", dir}[i]
+		m, err := convert.Open(from, convert.OpenOptions{Pooling: pooling})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		latents := 0
+		for _, v := range m.Graph.Graph.Initializers {
+			if strings.HasPrefix(v.Name, "latent_attention_model.") {
+				latents++
+			}
+		}
+		if m.Modules.PoolingName() != "mean" || latents > 0 {
+			t.Errorf("%s: pooling %q with %d weights of the latents", from, m.Modules.PoolingName(), latents)
+		}
+		if i == 0 {
+			if _, err := convert.Save(context.Background(), dir, m, convert.SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		latent, err := convert.Open(dir, convert.OpenOptions{Pooling: "latent"})
+		if err != nil {
+			t.Fatalf("the head is gone: %v", err)
+		}
+		defer latent.Close()
+		if latent.Modules.PlainMean {
+			t.Error("the mean is plain, though the head was asked for")
+		}
+	}
+}
+
 // The mask of padding holds whatever pooling_mask says of it.
 func TestPaddingIsNeverPooled(t *testing.T) {
 	const dir = "../testdata/models/nvembed"

@@ -23,15 +23,20 @@ type selfPooling interface {
 }
 
 // settlePooling takes the pooling from the config where it says one. With a modules.json, the mean
-// that stands there for sentence-transformers is that of what the model's own head makes of the tokens.
+// that stands there for sentence-transformers is that of what the model's own head makes of the tokens,
+// unless PlainMean says that the head is left out.
 func (m *Model) settlePooling(c Config, o OpenOptions) error {
 	own, ok := c.(selfPooling)
-	if !ok || o.Pooling != "" {
+	if !ok {
 		return nil
 	}
 	name, normalize, prompt := own.pooled()
 	mod := &m.Modules
-	if mod.Found && mod.PoolingName() != "mean" {
+	if o.Pooling != "" {
+		mod.PlainMean = mod.PoolingName() == "mean"
+		return nil
+	}
+	if mod.Found && (mod.PlainMean || mod.PoolingName() != "mean") {
 		return nil
 	}
 	mode, err := poolingMode(name)
