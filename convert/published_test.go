@@ -24,8 +24,8 @@ func TestMissingShard(t *testing.T) {
 	}
 }
 
-// An adapter as published, a pickle over a sharded base with a language-model head (RepLLaMA's layout), is merged when it
-// is exported; the head is left out of the graph.
+// An adapter as published, alone in its folder over a sharded base with a language-model head (RepLLaMA's layout, whose own
+// file is the pickle adapter_model.bin: testdata/systems), is merged when it is exported; the head is left out of the graph.
 func TestPublishedAdapter(t *testing.T) {
 	base := copyModel(t, "llama")
 	m := open(t, base, convert.OpenOptions{Pooling: "last"})
