@@ -10,8 +10,9 @@ import (
 
 // calibration is what was measured of the activations, by the name of the value.
 type calibration struct {
-	ranges map[string]limits
-	grams  map[string]*gram
+	ranges   map[string]limits
+	outliers map[string][]int // features that are computed apart, and not in the range
+	grams    map[string]*gram
 
 	factored *gram // the last one of which the factor was taken
 	factor   *mat.TriDense

@@ -2,7 +2,6 @@ package quantize
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"graft/graph"
@@ -42,28 +41,42 @@ func methodNamed(name string) (Method, error) {
 	return Method{}, fmt.Errorf("unknown calibration method %q (known: %s)", name, strings.Join(known, ", "))
 }
 
-// measureLimits finds the range of every product's input over the real tokens of the calibration texts:
-// in one pass, and where the method asks for the distribution in a second one, which counts within
-// the range that the first found.
+// measureLimits finds the range of every product's input over the real tokens of the calibration texts, but for
+// features that are taken apart: in one pass, and where the method asks for the distribution in a second one, which
+// counts within the range that the first found.
 func measureLimits(j *job) error {
 	method, err := methodNamed(j.Method)
 	if err != nil {
 		return err
 	}
 	values := j.inputs()
-	ranges := make([]limits, len(values))
+	features := make([][]limits, len(values))
 	err = j.record(values, func(mask []int64, x [][]float32) {
 		for i := range values {
-			eachRow(mask, x[i], ranges[i].include)
+			if features[i] == nil {
+				features[i] = make([]limits, len(x[i])/len(mask))
+			}
+			eachRow(mask, x[i], func(row []float32) {
+				for f := range row {
+					features[i][f].include(row[f : f+1])
+				}
+			})
 		}
 	})
 	if err != nil {
 		return err
 	}
+	apart := j.separableInputs()
+	j.calibration.outliers = map[string][]int{}
+	ranges := make([]limits, len(values))
 	for i, v := range values {
-		if w := ranges[i].high - ranges[i].low; math.IsNaN(float64(w)) || math.IsInf(float64(w), 0) {
+		if !span(features[i], nil).finite() {
 			return fmt.Errorf("value %q is not finite on the calibration texts", v.Name)
 		}
+		if apart[v] {
+			j.calibration.outliers[v.Name] = outliers(features[i])
+		}
+		ranges[i] = span(features[i], j.calibration.outliers[v.Name])
 	}
 	if method.choose != nil {
 		if ranges, err = j.chooseLimits(values, ranges, method); err != nil {
@@ -84,8 +97,8 @@ func (j *job) chooseLimits(values []*graph.Value, ranges []limits, method Method
 		counts[i] = newHistogram(ranges[i])
 	}
 	err := j.record(values, func(mask []int64, x [][]float32) {
-		for i := range values {
-			eachRow(mask, x[i], counts[i].add)
+		for i, v := range values {
+			eachRow(mask, x[i], func(row []float32) { counts[i].add(without(row, j.calibration.outliers[v.Name])) })
 		}
 	})
 	if err != nil {
@@ -114,6 +127,20 @@ func (j *job) inputs() []*graph.Value {
 		}
 	}
 	return values
+}
+
+// separableInputs are those inputs whose outliers can be taken apart: every product with a weight reads them
+// alone with it.
+func (j *job) separableInputs() map[*graph.Value]bool {
+	apart := map[*graph.Value]bool{}
+	for _, m := range matrices(j.source.Graph) {
+		for _, n := range m.nodes {
+			x := n.Inputs[0]
+			before, seen := apart[x]
+			apart[x] = len(m.nodes) == 1 && (!seen || before) && separable(x)
+		}
+	}
+	return apart
 }
 
 // eachRow calls f for the features of each real token.

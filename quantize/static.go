@@ -1,7 +1,9 @@
 package quantize
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"graft/graph"
 )
@@ -15,6 +17,10 @@ func applyStatic(j *job) error {
 	if j.ReduceRange {
 		most = reducedCode
 	}
+	apart, err := j.takeOutliers()
+	if err != nil {
+		return err
+	}
 	for _, m := range j.matrices {
 		if !j.measured(m) {
 			j.layers = append(j.layers, kept(m.name, "MatMul", m.weight))
@@ -23,6 +29,14 @@ func applyStatic(j *job) error {
 		w, err := m.values()
 		if err != nil {
 			return err
+		}
+		form, features := "int8 per column", j.outliersOf(m)
+		if len(features) > 0 {
+			form = fmt.Sprintf("int8 per column, %d of %d features in float32", len(features), m.k)
+			w = slices.Clone(w)
+			for _, f := range features {
+				clear(w[f*m.n : (f+1)*m.n])
+			}
 		}
 		c := newChannels(w, m.k, m.n, most)
 		j.storeChannels(m, c)
@@ -33,9 +47,31 @@ func applyStatic(j *job) error {
 			}
 			n.Inputs[0] = quantized[x]
 		}
-		j.done(m, "int8 per column", c.bytes(), relativeError(w, c.values()))
+		j.done(m, form, c.bytes()+apart[m], relativeError(w, c.values()))
 	}
 	return nil
+}
+
+// outliersOf are the features of m's input that are computed apart.
+func (j *job) outliersOf(m *matrix) []int { return j.calibration.outliers[m.nodes[0].Inputs[0].Name] }
+
+// takeOutliers takes the outliers of all products apart, before anything is rounded, and tells the bytes of each.
+func (j *job) takeOutliers() (map[*matrix]int64, error) {
+	taken := map[*matrix]int64{}
+	for _, m := range j.matrices {
+		features := j.outliersOf(m)
+		if len(features) == 0 || !j.measured(m) {
+			continue
+		}
+		w, err := m.values()
+		if err != nil {
+			return nil, err
+		}
+		if taken[m], err = j.takeApart(m, w, features); err != nil {
+			return nil, err
+		}
+	}
+	return taken, nil
 }
 
 // measured reports whether the ranges of all inputs of m are known.
