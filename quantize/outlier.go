@@ -15,7 +15,7 @@ import (
 // activation was computed from, so that the wide one may stay inside of a fused operator.
 
 const (
-	outlierFactor = 4  // how much larger than the median feature's an outlier's largest magnitude is
+	outlierFactor = 8  // how much larger than the median feature's an outlier's largest magnitude is
 	outlierShare  = 64 // of so many features at most one is taken apart
 )
 
