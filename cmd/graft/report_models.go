@@ -14,8 +14,6 @@ import (
 	"graft/convert"
 	"graft/graph"
 	"graft/graph/pass"
-	"graft/prune"
-	"graft/quantize"
 	"graft/report"
 )
 
@@ -23,7 +21,7 @@ import (
 type foundModel struct {
 	report.Model
 	variant string
-	hashes  []string       // of its ONNX file and of its checkpoint
+	hashes  []string       // of its ONNX file, of its checkpoint, and as otherHashes says
 	history []convert.Step // all of it
 	own     []convert.Step // what its parent does not have
 	parent  *foundModel
@@ -67,15 +65,7 @@ func openForReport(path, variant string) (*foundModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	found.hashes = append(found.hashes, hash)
-	if m.File != "" && variant == "" {
-		if whole, err := convert.Open(path, convert.OpenOptions{}); err == nil { // the checkpoint, which other commands read
-			if hash, err := whole.Hash(); err == nil {
-				found.hashes = append(found.hashes, hash)
-			}
-			whole.Close()
-		}
-	}
+	found.hashes = append([]string{hash}, otherHashes(m, variant)...)
 	for _, s := range m.Steps {
 		if s.Variant == "" || s.Variant == variant {
 			found.history = append(found.history, s)
@@ -90,6 +80,26 @@ func openForReport(path, variant string) (*foundModel, error) {
 		}
 	}
 	return found, nil
+}
+
+// otherHashes are those by which other commands know a model: of its checkpoint, where there is one, and of what train
+// reads, which is without normalization.
+func otherHashes(m *convert.Model, variant string) []string {
+	if variant != "" {
+		return nil
+	}
+	var hashes []string
+	for _, o := range []convert.OpenOptions{{}, {Unnormalized: true}} {
+		other, err := convert.Open(m.Path, o)
+		if err != nil {
+			continue // of a form that those commands do not read
+		}
+		if hash, err := other.Hash(); err == nil && !slices.Contains(hashes, hash) {
+			hashes = append(hashes, hash)
+		}
+		other.Close()
+	}
+	return hashes
 }
 
 // onnxFileOf is the ONNX file of a model, "" where there is none.
@@ -257,53 +267,4 @@ func settingText(v any) string {
 		text = string(runes[:300]) + " …"
 	}
 	return text
-}
-
-// fromJSON reads a value of graft.json in the form that the step's package gave it.
-func fromJSON[T any](v any) (list []T) {
-	raw, err := json.Marshal(v)
-	if err != nil || json.Unmarshal(raw, &list) != nil {
-		return nil // of a form that is not known
-	}
-	return list
-}
-
-// blocks are the importances that pruning measured.
-func (m *foundModel) blocks() []report.Blocks {
-	var all []report.Blocks
-	for _, s := range m.own {
-		if s.Command != "prune" {
-			continue
-		}
-		b := report.Blocks{Model: m.Name, Criterion: settingText(s.Options["criterion"])}
-		for _, l := range fromJSON[prune.Layer](s.Changes["layers"]) {
-			if l.Score != nil {
-				b.Blocks = append(b.Blocks, report.Block{Index: l.Index, Name: l.Name, Score: *l.Score, Kept: l.Kept})
-			}
-		}
-		if len(b.Blocks) > 0 {
-			all = append(all, b)
-		}
-	}
-	return all
-}
-
-// quantized are the errors of weights that quantizing measured.
-func (m *foundModel) quantized() []report.Weights {
-	var all []report.Weights
-	for _, s := range m.own {
-		if s.Command != "quantize" {
-			continue
-		}
-		w := report.Weights{Model: m.Name, Scheme: settingText(s.Options["scheme"])}
-		for _, l := range fromJSON[quantize.Layer](s.Changes["layers"]) {
-			if l.Error != nil {
-				w.Weights = append(w.Weights, report.Weight{Name: l.Name, Form: l.Form, Error: *l.Error, Before: l.Before, After: l.After})
-			}
-		}
-		if len(w.Weights) > 0 {
-			all = append(all, w)
-		}
-	}
-	return all
 }
