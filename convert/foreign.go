@@ -13,9 +13,9 @@ import (
 
 // inputNames are the names under which ONNX exports take the tokens, and ours for them.
 var inputNames = map[string]string{
-	"input_ids": "input_ids", "input": "input_ids",
-	"attention_mask": "attention_mask", "input_mask": "attention_mask",
-	"token_type_ids": "token_type_ids", "segment_ids": "token_type_ids",
+	"input_ids": "input_ids", "input": "input_ids", "inputs": "input_ids", "ids": "input_ids", "token_ids": "input_ids", "tokens": "input_ids",
+	"attention_mask": "attention_mask", "input_mask": "attention_mask", "mask": "attention_mask",
+	"token_type_ids": "token_type_ids", "segment_ids": "token_type_ids", "input_type_ids": "token_type_ids", "type_ids": "token_type_ids",
 	"position_ids": "position_ids", poolingMask: poolingMask,
 }
 
@@ -92,6 +92,8 @@ func (m *Model) nameInputs() error {
 		switch {
 		case !ok:
 			return fmt.Errorf("input %q is not one of a text encoder (input_ids, attention_mask, token_type_ids, position_ids, pooling_mask)", v.Name)
+		case find(kept, name) != nil || name == "position_ids" && place != nil:
+			return fmt.Errorf("input %q: another input is %s already", v.Name, name)
 		case name == "position_ids":
 			place = v
 			continue
@@ -173,10 +175,11 @@ func asInt64(b *graph.Builder, v *graph.Value) *graph.Value {
 func (m *Model) nameOutputs(o OpenOptions) error {
 	g := m.Graph.Graph
 	tokens, text := m.outputs()
+	tokens, text = m.floatOutput(tokens), m.floatOutput(text)
 	repool := m.poolsOtherwise(o) || o.Unnormalized && tokens != nil && m.normalizes() && len(m.Modules.Dense) == 0
 	switch {
 	case tokens == nil && text == nil:
-		return fmt.Errorf("no output is a vector per token or per text; the outputs are %v", g.Outputs)
+		return noVectors(g.Outputs)
 	case text != nil && repool && tokens == nil:
 		return fmt.Errorf("pooling or normalization cannot be changed: the graph has no vector per token, only %v", text)
 	case text != nil && !repool:
@@ -233,6 +236,34 @@ func (m *Model) normalizes() bool {
 	return v == "true"
 }
 
+// noVectors says what the outputs are instead.
+func noVectors(outputs []*graph.Value) error {
+	var names []string
+	scores := true
+	for _, v := range outputs {
+		names = append(names, v.String())
+		scores = scores && areScores(v)
+	}
+	if scores {
+		return fmt.Errorf("the file gives scores of a classifier or a language model, and no vectors: its outputs are %s; export the encoder without its head", strings.Join(names, ", "))
+	}
+	return fmt.Errorf("no output is a vector per token or per text; the outputs are %s", strings.Join(names, ", "))
+}
+
+// areScores reports whether an output is what a head for another task gives.
+func areScores(v *graph.Value) bool { return strings.HasPrefix(v.Name, "logits") }
+
+// floatOutput is an output in float32, in which vectors are handed over, whatever the graph computes in.
+func (m *Model) floatOutput(v *graph.Value) *graph.Value {
+	if v == nil || v.DType() == graph.Float {
+		return v
+	}
+	wide := freshBuilder(m.Graph.Graph).Cast(v, graph.Float)
+	wide.Type = graph.TensorType(graph.Float, v.Shape()...)
+	m.File = ""
+	return wide
+}
+
 // outputs finds the token vectors and the text vectors: by name, else the first output of three
 // dimensions and, where there is none, the first of two.
 func (m *Model) outputs() (tokens, text *graph.Value) {
@@ -248,21 +279,29 @@ func (m *Model) outputs() (tokens, text *graph.Value) {
 		}
 	}
 	if tokens == nil {
-		tokens = firstOfRank(list, 3)
+		tokens = m.firstOfRank(3)
 	}
 	if text == nil && tokens == nil {
-		text = firstOfRank(list, 2)
+		text = m.firstOfRank(2)
 	}
 	return tokens, text
 }
 
-func firstOfRank(list []*graph.Value, rank int) *graph.Value {
-	for _, v := range list {
-		if v.DType() == graph.Float && len(v.Shape()) == rank {
-			return v
+// firstOfRank is the first output of so many dimensions; where there are more, which one it is is said.
+func (m *Model) firstOfRank(rank int) *graph.Value {
+	var found []string
+	for _, v := range m.Graph.Graph.Outputs {
+		if v.DType().IsFloat() && len(v.Shape()) == rank && !areScores(v) {
+			found = append(found, v.Name)
 		}
 	}
-	return nil
+	if len(found) == 0 {
+		return nil
+	}
+	if len(found) > 1 {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("the first of the outputs %q is taken", found))
+	}
+	return find(m.Graph.Graph.Outputs, found[0])
 }
 
 // keepOutputs leaves the graph these two outputs (tokens may be nil) under our names.

@@ -1,6 +1,7 @@
 package convert_test
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -105,6 +106,34 @@ func TestForeignWithTextVectors(t *testing.T) {
 	}
 }
 
+// Vectors of another element type, as a model in 16 bits gives them, are handed over in float32: those of tokens, which
+// are pooled here, and those of texts.
+func TestForeignElementTypes(t *testing.T) {
+	e := readExpected(t, "../testdata/models/bert")
+	e.atol, e.rtol = 2e-3, 2e-3 // of float16
+	for name, output := range map[string]int{"tokens": 0, "texts": 1} {
+		for _, dtype := range []graph.DType{graph.Float16, graph.Double} {
+			t.Run(fmt.Sprintf("%s in %v", name, dtype), func(t *testing.T) {
+				path := foreign(t, "bert", 17, func(g *graph.Graph) {
+					g.Outputs = g.Outputs[output : output+1]
+					of := g.Outputs[0]
+					v := graph.NewBuilder(g, nil).Cast(of, dtype)
+					v.Name, v.Type, of.Name = "vectors", graph.TensorType(dtype, of.Shape()...), "inside"
+					g.Outputs[0] = v
+				}, nil)
+				m, err := convert.Open(path, convert.OpenOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				s := session(t, encode(t, m))
+				b := e.batch(t, "right")
+				e.near(t, name, run(t, s, b)["sentence_embedding"].data, e.floats(t, "right.sentence_embedding.mean_norm").data)
+			})
+		}
+	}
+}
+
 // Exports of decoders take position_ids; ours come from the mask.
 func TestForeignPositions(t *testing.T) {
 	path := foreign(t, "llama", 17, func(g *graph.Graph) {
@@ -148,6 +177,11 @@ func TestForeignMistakes(t *testing.T) {
 	}{
 		{"an image model", `"pixel_values"`, func(g *graph.Graph) { g.Inputs[0].Name = "pixel_values" }, convert.OpenOptions{}},
 		{"no mask", "attention_mask", func(g *graph.Graph) { g.Inputs[1].Name = "token_type_ids"; g.Inputs[2].Name = "position_ids" }, convert.OpenOptions{}},
+		{"two that are the same", `input "mask": another input is attention_mask already`, func(g *graph.Graph) { g.Inputs[2].Name = "mask" }, convert.OpenOptions{}},
+		{"a head", `scores of a classifier or a language model`, func(g *graph.Graph) {
+			dropText(g)
+			g.Outputs[0].Name = "logits"
+		}, convert.OpenOptions{}},
 		{"no output", "no output", func(g *graph.Graph) {
 			for _, v := range g.Outputs {
 				v.Name, v.Type.Shape = v.Name+"?", nil
