@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,7 +90,7 @@ func readAdapter(dir string) (*Adapter, error) {
 func (a *Adapter) readConfig() (*adapterConfig, error) {
 	c := &adapterConfig{Type: "LORA", Bias: "none"}
 	var fields map[string]any
-	if err := errors.Join(readJSON(a.Dir, adapterConfigFile, c), readJSON(a.Dir, adapterConfigFile, &fields)); err != nil {
+	if err := cmp.Or(readJSON(a.Dir, adapterConfigFile, c), readJSON(a.Dir, adapterConfigFile, &fields)); err != nil {
 		return nil, err
 	}
 	refuse := func(field string, value any) error {

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"graft/graph"
+	"graft/lines"
 )
 
 // Model is a text-embedding model: its graph and all that is needed to feed it.
@@ -227,7 +228,7 @@ func openCheckpoint(dir string, o OpenOptions) (_ *Model, err error) {
 		return nil, err
 	}
 	if m.Config == nil {
-		return nil, fmt.Errorf("no config.json: %w", fs.ErrNotExist)
+		return nil, fmt.Errorf("there is neither a config.json nor an ONNX file: %w", fs.ErrNotExist)
 	}
 	config, err := m.readConfig()
 	if err != nil {
@@ -321,7 +322,7 @@ func (m *Model) readConfig() (Config, error) {
 	var head struct {
 		ModelType string `json:"model_type"`
 	}
-	if err := json.Unmarshal(m.Config, &head); err != nil {
+	if err := lines.Unmarshal(m.Config, &head); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	arch, err := archOf(head.ModelType)
@@ -329,7 +330,7 @@ func (m *Model) readConfig() (Config, error) {
 		return nil, err
 	}
 	config := arch.Config()
-	if err := json.Unmarshal(m.Config, config); err != nil {
+	if err := lines.Unmarshal(m.Config, config); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	m.Arch, m.Sizes = arch, config.Sizes()
@@ -375,7 +376,7 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		pooled.latent = func(hidden *graph.Value) *graph.Value { return m.Arch.Latent(b, config, hidden) }
 	}
 	v, m.Dim = modules.embed(b, irOpset, pooled, m.Sizes.Hidden)
-	if err := b.Err(); err != nil {
+	if err := firstOf(b.Err()); err != nil {
 		return err
 	}
 	hidden := graph.TensorType(graph.Float, graph.Symbol("batch"), graph.Symbol("sequence"), graph.Size(int64(m.Sizes.Hidden)))
@@ -393,6 +394,24 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		m.Warnings = append(m.Warnings, "no modules.json says how tokens are pooled: their mean is taken")
 	}
 	return nil
+}
+
+// firstOf is the first of joined errors, with the number of others that say something else: a wrong config
+// is wrong in every layer.
+func firstOf(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	others := map[string]bool{}
+	for _, e := range joined.Unwrap() {
+		others[e.Error()] = true
+	}
+	first := joined.Unwrap()[0]
+	if len(others) == 1 {
+		return first
+	}
+	return fmt.Errorf("%w (and %d more such errors)", first, len(others)-1)
 }
 
 // withKey sets a key of a JSON object, so that a config keeps telling the truth.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"graft/graph"
+	"graft/lines"
 )
 
 // Modules is what follows the transformer and surrounds it, as sentence-transformers describes a
@@ -254,7 +255,7 @@ func readJSON(dir, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err := lines.Unmarshal(raw, v); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

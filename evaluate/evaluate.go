@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -189,6 +190,11 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("no task")
 	case o.Out == "":
 		return o, errors.New("no output folder")
+	}
+	for _, name := range o.Tasks {
+		if name == "" || strings.ContainsAny(name, "/\\\x00") || strings.HasPrefix(name, ".") {
+			return o, fmt.Errorf("task %q: results are called after it, so it must be a name, not a path", name)
+		}
 	}
 	o.Model = o.Model.completed()
 	if s := o.Model.Similarity; s != "cosine" && s != "dot" {

@@ -176,6 +176,19 @@ func (t *Table) Scores() []Score {
 	return scores
 }
 
+// ScoreKeys lists the keys that every result has.
+func ScoreKeys() []string {
+	one := Ranking{"q", []Hit{{"d", 1}}}
+	keys := []string{mainScoreKey}
+	for _, s := range ScoreRun(slices.Values([]Ranking{one}), Qrels{"q": {"d": 1}}, false).Scores() {
+		keys = append(keys, s.Key)
+	}
+	return keys
+}
+
+// mainScoreKey stands for whichever score a task is ranked by.
+const mainScoreKey = "main_score"
+
 // round rounds to the given number of decimals as Python's round does: correctly, on
 // the binary value. Infinities and NaN are returned as they are.
 func round(x float64, digits int) float64 {

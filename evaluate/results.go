@@ -55,7 +55,7 @@ type Phase struct {
 
 // Score returns a figure by its key ("ndcg_at_10", "main_score").
 func (e *Entry) Score(key string) (float64, bool) {
-	if key == "main_score" {
+	if key == mainScoreKey {
 		return e.MainScore, true
 	}
 	for _, s := range e.Scores {

@@ -1,4 +1,4 @@
-// Package lines reads the lines of text files, packed or not, and says where in them an error is.
+// Package lines reads the lines of text files, packed or not, and JSON in them, and says where in them an error is.
 package lines
 
 import (
@@ -36,12 +36,19 @@ func (e *Error) Unwrap() error { return e.Err }
 func At(file string, line int, err error) error { return &Error{file, line, err} }
 
 // In is an error of a whole file, without the repetition of its name that os gives.
-func In(file string, err error) error {
+func In(file string, err error) error { return &Error{File: file, Err: unnamed(err)} }
+
+// unnamed is an error without the file's name that os puts before it.
+func unnamed(err error) error {
 	var p *os.PathError
-	if errors.As(err, &p) {
-		err = p.Err
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		return p.Err
+	case errors.As(err, &l):
+		return l.Err
 	}
-	return &Error{File: file, Err: err}
+	return err
 }
 
 // Line is one line of a file, without its end.
@@ -89,7 +96,7 @@ func Of(r io.Reader, name string) iter.Seq2[Line, error] {
 		for text, err := range split(r) {
 			number++
 			if err != nil {
-				yield(Line{}, At(name, number, err))
+				yield(Line{}, At(name, number, unnamed(err)))
 				return
 			}
 			if number == 1 {

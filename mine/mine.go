@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 
 	"graft/evaluate"
 	"graft/train/dataset"
@@ -104,12 +105,30 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	r := &Report{Rows: len(q.ofRow), Queries: len(q.all), Candidates: pool.candidates, Refused: map[string]int{}}
 	o.choose(q, rankings, r)
+	if !slices.ContainsFunc(q.all, func(one question) bool { return len(one.negative) > 0 }) {
+		return nil, &NoneError{Rows: r.Rows, Candidates: r.Candidates, Ranks: o.Ranks, Refused: r.Refused}
+	}
 	if o.WithScores && o.Teacher != nil {
 		if err := o.scoreByTeacher(ctx, q, pool); err != nil {
 			return nil, fmt.Errorf("teacher: %w", err)
 		}
 	}
 	return r, o.write(ctx, rows, q, pool, r)
+}
+
+// NoneError says that no row would have a negative.
+type NoneError struct {
+	Rows, Candidates int
+	Ranks            Range
+	Refused          map[string]int // as in Report
+}
+
+func (e *NoneError) Error() string {
+	refused := 0
+	for _, n := range e.Refused {
+		refused += n
+	}
+	return fmt.Sprintf("none of %d rows has a negative: %d candidates, of which the ranks %v are taken and %d left out", e.Rows, e.Candidates, &e.Ranks, refused)
 }
 
 // Check says what is wrong with the options that a user gives.

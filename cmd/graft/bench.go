@@ -42,7 +42,7 @@ func benchCommand() *cli.Command {
 		Name: "bench", Usage: "latency, throughput, memory and size of models, side by side in one run", ArgsUsage: "MODEL…",
 		Description: "Each model runs in a process of its own; they take turns. A model may be written MODEL:VARIANT@PROVIDER@PRECISION;\n" +
 			"--providers and --precisions run every model under each of them.",
-		Flags: append(flags,
+		Flags: counts(append(flags,
 			&cli.StringSliceFlag{Name: "providers", Aliases: []string{"provider"}, Value: cli.NewStringSlice(runtime.Auto), Destination: &o.providers, Usage: "run each model on these providers"},
 			&cli.StringSliceFlag{Name: "precisions", Aliases: []string{"precision"}, Value: cli.NewStringSlice("fp32"), Destination: &o.precisions, Usage: "and in these precisions"},
 			&cli.StringFlag{Name: "texts", Destination: &o.texts, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines; .gz of either (default: a built-in sample)"},
@@ -56,7 +56,7 @@ func benchCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "peer", Destination: &o.peers, Usage: "`NAME=COMMAND` of another program that speaks the protocol of runtime/bench.go; {texts} and {max_length} are filled in"},
 			&cli.BoolFlag{Name: "serve", Destination: &o.serve, Hidden: true},
 			jsonFlag(&o.json),
-		),
+		)),
 		Action: func(c *cli.Context) error {
 			if o.serve {
 				return o.answer(c.Context, c.Args().First(), os.Stdin, c.App.Writer, c.App.ErrWriter)
@@ -186,6 +186,9 @@ func (o *benchOptions) contenders(models []string, file string) ([]runtime.Conte
 		for _, provider := range o.providers.Value() {
 			for _, precision := range o.precisions.Value() {
 				path, variant, p, q := splitModel(m, provider, precision)
+				if err := (runtime.Options{Provider: p, Precision: q}).Check(); err != nil {
+					return nil, fmt.Errorf("bench %s: %w", m, err)
+				}
 				args := []string{self, "bench", "--serve", "--provider=" + p, "--precision=" + q, "--texts=" + file,
 					fmt.Sprintf("--max-length=%d", o.maxLength), fmt.Sprintf("--runs=%d", o.encoder.run.Runs), fmt.Sprintf("--threads=%d", o.encoder.run.Threads),
 					fmt.Sprintf("--batch-tokens=%d", o.encoder.run.BatchTokens), fmt.Sprintf("--batch-size=%d", o.encoder.run.BatchSize)}
@@ -215,7 +218,7 @@ func (o *benchOptions) contenders(models []string, file string) ([]runtime.Conte
 
 // splitModel reads MODEL:VARIANT@PROVIDER@PRECISION, where all but MODEL may be left out.
 func splitModel(s, provider, precision string) (path, variant, p, q string) {
-	parts := strings.Split(s, "@")
+	parts := strings.SplitN(s, "@", 3)
 	p, q = provider, precision
 	if len(parts) > 1 {
 		p = parts[1]

@@ -31,7 +31,7 @@ func embedCommand() *cli.Command {
 	o := &embedOptions{}
 	return &cli.Command{
 		Name: "embed", Usage: "turn texts into vectors", ArgsUsage: "MODEL",
-		Flags: append(append(o.encoder.flags(), o.encoder.preset.flags()...),
+		Flags: counts(append(append(o.encoder.flags(), o.encoder.preset.flags()...),
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Value: "-", Destination: &o.input, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines; .gz of either; - is standard input"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Destination: &o.output, Usage: "`FILE` for the vectors: .jsonl, .npy or .parquet; - is standard output"},
 			&cli.StringFlag{Name: "prompt", Destination: &o.prompt, Usage: "text put before each text"},
@@ -41,7 +41,7 @@ func embedCommand() *cli.Command {
 			&cli.GenericFlag{Name: "shard", Value: &o.shard, Usage: "`I/N`: embed every N-th text, beginning with text I (from 1)"},
 			&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
 			jsonFlag(&o.json),
-		),
+		)),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
 			if err != nil {

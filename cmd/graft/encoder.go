@@ -99,7 +99,7 @@ type encoder struct {
 // openEncoder opens MODEL and prepares it to run. What the user should know goes to log.
 func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writer) (*encoder, error) {
 	o.open.ONNX = true
-	if err := errors.Join(checkPooling(o.open.Pooling), o.run.Check()); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	if err := o.settle(); err != nil {
@@ -121,6 +121,14 @@ func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writ
 	}
 	e.temporary = temporary
 	return e, nil
+}
+
+// check refuses values of flags that nothing knows, before a model is opened.
+func (o *encoderOptions) check() error {
+	if o.padding != "" && o.padding != string(tokenizer.Left) && o.padding != string(tokenizer.Right) {
+		return usagef("--padding-side %q is neither left nor right", o.padding)
+	}
+	return cmp.Or(checkPooling(o.open.Pooling), o.run.Check())
 }
 
 // settle lets the preset say what flags leave open.

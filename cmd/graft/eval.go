@@ -38,7 +38,7 @@ func evalCommand() *cli.Command {
 	o := &evalOptions{}
 	return &cli.Command{
 		Name: "eval", Usage: "score models on retrieval benchmarks, in result files that mteb reads", ArgsUsage: "MODEL…",
-		Flags: slices.Concat(o.encoder.flags(), o.encoder.preset.flags(), o.flags()),
+		Flags: counts(slices.Concat(o.encoder.flags(), o.encoder.preset.flags(), o.flags())),
 		Action: func(c *cli.Context) error {
 			if o.modelList = c.Args().Slice(); o.model != "" {
 				o.modelList = append(o.modelList, o.model)
@@ -116,6 +116,9 @@ func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 	}
 	o.takeInstruction()
 	models, err := o.models()
+	if err == nil {
+		err = o.openable(models)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graft/convert"
 )
 
 // pair is a model for queries and one for documents, most often the same.
@@ -46,6 +48,34 @@ func (o *evalOptions) models() ([]pair, error) {
 		return nil, withHint(usagef("eval needs a MODEL"), "graft eval --help")
 	}
 	return list, nil
+}
+
+// openable opens each of several models once, which reads little of it, so that a mistake in the last does not
+// come to light when the others are evaluated.
+func (o *evalOptions) openable(models []pair) error {
+	if len(models) == 1 && models[0].query == models[0].document {
+		return nil
+	}
+	e := o.encoder
+	e.open.ONNX = true
+	if err := cmp.Or(e.check(), e.settle()); err != nil {
+		return err
+	}
+	opened := map[string]bool{}
+	for _, p := range models {
+		for _, path := range []string{p.query, p.document} {
+			if opened[path] {
+				continue
+			}
+			m, err := convert.Open(path, e.open)
+			if err != nil {
+				return err
+			}
+			m.Close()
+			opened[path] = true
+		}
+	}
+	return nil
 }
 
 // numberedModule is a folder of a model directory, such as 1_Pooling: it has a config.json and is no model.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -89,6 +90,9 @@ func parseGates(list []string) ([]gate, error) {
 		if err != nil {
 			return nil, usagef("eval: --min %q is not METRIC=VALUE", s)
 		}
+		if !slices.Contains(evaluate.ScoreKeys(), metric) {
+			return nil, withHint(usagef("eval: --min names the metric %q, which the results do not have", metric), "they have main_score, ndcg_at_10, recall_at_100 and the like")
+		}
 		gates = append(gates, gate{metric, least})
 	}
 	return gates, nil
@@ -103,8 +107,8 @@ func checkGates(gates []gate, outcomes []*evaluate.Outcome) error {
 			for _, s := range out.Result.Splits {
 				for _, e := range s.Entries {
 					v, ok := e.Score(g.metric)
-					if !ok {
-						return usagef("eval: --min names the metric %q, which the results do not have", g.metric)
+					if !ok { // a result that was read, and that another program wrote
+						return checkf("task %q: the result has no %s", out.Task.Name, g.metric)
 					}
 					if !(v >= g.least) { // nor a score that is no number
 						return checkf("task %q: %s is %.5f, less than the least that is wanted, %g", out.Task.Name, g.metric, v, g.least)

@@ -35,7 +35,7 @@ func exportCommand() *cli.Command {
 	o := &exportOptions{}
 	return &cli.Command{
 		Name: "export", Usage: "write a checkpoint as an ONNX model directory", ArgsUsage: "MODEL",
-		Flags: append([]cli.Flag{
+		Flags: counts(append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-dir"}, Destination: &o.out, Usage: "`DIR` to make (with --variant: to add to; default then: MODEL)"},
 			&cli.Int64Flag{Name: "opset", Value: 17, Destination: &o.opset, Usage: "version of the operator set, 13 to 23"},
 			&cli.StringFlag{Name: "target", Value: string(pass.Portable), Destination: &o.target, Usage: "what the graph is written for: portable, cpu, cuda or tensorrt"},
@@ -56,7 +56,7 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "verify", Value: true, Destination: &o.verify, Usage: "run what was written: optimized and not, alone and in batches, padded on either side"},
 			&cli.StringFlag{Name: "model-name-or-path", Destination: &o.model, Usage: "the MODEL, as a flag"},
 			jsonFlag(&o.json),
-		}, o.preset.flags()...),
+		}, o.preset.flags()...)),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"graft/evaluate"
+	"graft/mine"
 	"graft/runtime"
 	"graft/train/torch"
 )
@@ -18,6 +19,7 @@ var hints = []struct {
 	{func(err error) bool { return errors.Is(err, runtime.ErrNoTokenizer) }, "put tokenizer.json beside the model, or name it with --tokenizer FILE"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrNoDataset) }, "name the folder of the data with --data DIR"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrOtherSettings) }, "add --overwrite to replace it, or name another folder with -o"},
+	{func(err error) bool { var n *mine.NoneError; return errors.As(err, &n) }, "take nearer ranks with --range, give more candidates with --corpus, or loosen the limits of the scores"},
 	{diskFull, "free space where the output goes, or name another folder with -o; an evaluation goes on where it stopped"},
 	{func(err error) bool { return errors.Is(err, torch.ErrLite) }, "make build builds graft with libtorch"},
 	{func(err error) bool { var p *runtime.PrecisionError; return errors.As(err, &p) }, "use --precision fp32, or export the model with graft, which rewrites masks that do not survive bf16"},

@@ -19,7 +19,7 @@ var allowedImports = map[string][]string{
 	"graph/onnx":                {"graph", "graph/onnx/internal/pb"},
 	"graph/onnx/internal/pb":    {},
 	"graph/pass":                {"graph"},
-	"convert":                   {"graph", "graph/onnx", "graph/pass", "convert/safetensors", "convert/pickle", "convert/gguf", "convert/shards"},
+	"convert":                   {"graph", "graph/onnx", "graph/pass", "convert/safetensors", "convert/pickle", "convert/gguf", "convert/shards", "lines"},
 	"convert/gguf":              {},
 	"convert/shards":            {},
 	"convert/safetensors":       {"convert/shards"},

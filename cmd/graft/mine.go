@@ -32,7 +32,7 @@ func mineCommand() *cli.Command {
 	o := &mineOptions{}
 	return &cli.Command{
 		Name: "mine", Usage: "find hard negatives for training data", ArgsUsage: "MODEL",
-		Flags: append(o.flags(), o.encoder.flags()...),
+		Flags: counts(append(o.flags(), o.encoder.flags()...)),
 		Action: func(c *cli.Context) error {
 			model, err := modelArg(c, o.model)
 			if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -114,7 +113,7 @@ func readExamples(path string) ([]convert.Example, error) {
 			continue
 		}
 		var e convert.Example
-		err := json.Unmarshal(l.Text, &e)
+		err := lines.Unmarshal(l.Text, &e)
 		if err == nil && (e.Query == "" || e.Response == "") {
 			err = errors.New("it lacks query or response")
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -51,8 +50,10 @@ func parseText(line []byte, format textFormat) (string, error) {
 	if format == plainLines || (format == guessLines && !bytes.HasPrefix(line, []byte("{"))) {
 		return string(line), nil
 	}
-	var row struct{ Text *string }
-	if err := json.Unmarshal(line, &row); err != nil {
+	var row struct {
+		Text *string `json:"text"`
+	}
+	if err := lines.Unmarshal(line, &row); err != nil {
 		return "", err
 	}
 	if row.Text == nil {

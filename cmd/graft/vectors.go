@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+
+	"graft/lines"
 )
 
 // vectorWriter writes vectors as they come; nothing is at the output's path before finish.
@@ -58,7 +60,7 @@ func newOutputVectors(path string, dim int, stdout io.Writer) (*outputVectors, e
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return nil, fmt.Errorf("write vectors: %w", err)
+		return nil, fmt.Errorf("write vectors: %w", lines.In(path, err))
 	}
 	return &outputVectors{vectorFormats[filepath.Ext(path)](f, dim), f, path}, nil
 }
@@ -82,7 +84,7 @@ func (o *outputVectors) finish() error {
 	}
 	if err != nil {
 		os.Remove(o.file.Name())
-		return fmt.Errorf("write vectors: %w", err)
+		return fmt.Errorf("write vectors: %w", lines.In(o.path, err))
 	}
 	return nil
 }

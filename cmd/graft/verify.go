@@ -26,16 +26,19 @@ func verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name: "verify", Usage: "run two models on texts and compare their vectors", ArgsUsage: "A B",
 		Description: "Either may be written MODEL:VARIANT.",
-		Flags: append(o.encoder.flags(),
+		Flags: counts(append(o.encoder.flags(),
 			&cli.StringFlag{Name: "texts", Destination: &o.texts, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines (default: a built-in sample)"},
 			&cli.IntFlag{Name: "samples", Value: 200, Destination: &o.samples, Usage: "use the first `N` texts"},
 			&cli.Float64Flag{Name: "min-cosine", Value: 0.9999, Destination: &o.minCosine, Usage: "exit with 3 where a text's vectors are further apart"},
 			&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.maxLength, Usage: "most tokens of a text (default: the model's)"},
 			jsonFlag(&o.json),
-		),
+		)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
 				return usagef("verify takes two models, got %d", c.NArg())
+			}
+			if o.samples < 1 {
+				return usagef("verify: --samples %d, want at least 1", o.samples)
 			}
 			return verify(c.Context, *o, c.Args().Get(0), c.Args().Get(1), c.App.Writer, c.App.ErrWriter)
 		},
@@ -44,6 +47,7 @@ func verifyCommand() *cli.Command {
 
 func verify(ctx context.Context, o verifyOptions, pathA, pathB string, stdout, stderr io.Writer) error {
 	sample := runtime.SampleTexts()
+	sample = sample[:min(len(sample), o.samples)]
 	if o.texts != "" {
 		var err error
 		if sample, err = allTexts(ctx, o.texts, o.samples); err != nil {

@@ -29,6 +29,9 @@ var openVINOPosition = regexp.MustCompile(`Exception from \S+:\d+:\s*`)
 // API version.
 const apiVersionError = "Error setting ORT API base"
 
+// cpuFallbackError is how ONNX Runtime speaks of nodes that the provider leaves.
+const cpuFallbackError = "fallback to CPU EP has been explicitly disabled"
+
 // readable turns an error of the binding into one line for people: no C++
 // source positions, no stack trace.
 func readable(err error) error {
@@ -41,6 +44,9 @@ func readable(err error) error {
 	}
 	if strings.HasPrefix(text, apiVersionError) {
 		return fmt.Errorf("onnxruntime: the library is too old: it does not offer API version %d (version 1.%d or newer does)", apiVersion, apiVersion)
+	}
+	if strings.Contains(text, cpuFallbackError) {
+		return errors.New("onnxruntime: the provider does not run all of the graph")
 	}
 	text = openVINOPosition.ReplaceAllString(strings.TrimSpace(text), "")
 	lines := strings.Split(text, "\n")

@@ -98,7 +98,7 @@ func (p Provider) precision(asked string) (string, error) {
 
 func addCPU(_ *ort.SessionOptions, o Options) error {
 	if len(o.ProviderOptions) > 0 {
-		return fmt.Errorf("provider cpu takes no options, got %s", strings.Join(slices.Sorted(maps.Keys(o.ProviderOptions)), ", "))
+		return fmt.Errorf("it takes no options, got %s", strings.Join(slices.Sorted(maps.Keys(o.ProviderOptions)), ", "))
 	}
 	return nil
 }
