@@ -77,7 +77,9 @@ func hashNode(h io.Writer, n *graph.Node) {
 }
 
 func hashTensor(h io.Writer, name string, t *graph.Tensor) error {
-	t = t.Source()
+	if stored, turned := t.Source(); !turned {
+		t = stored
+	}
 	fmt.Fprintf(h, "%q %v %v %q\n", name, t.DType, t.Shape, t.Strings)
 	if t.Data == nil {
 		return nil

@@ -1,6 +1,9 @@
 package graph
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // transposed is the data of a matrix's transpose, and converted that of a tensor in another element type. Both are
 // computed when they are read. A conversion is outside of a transposition, so that elements move in the size that
@@ -19,11 +22,13 @@ type converted struct {
 // the type that it is stored in. The transpose of a transpose is read as the matrix itself.
 func Transpose(t *Tensor) *Tensor {
 	out := &Tensor{Name: t.Name + ".T", DType: t.DType, Shape: []int64{t.Shape[1], t.Shape[0]}, Metadata: t.Metadata}
-	switch d := t.Data.(type) {
-	case transposed:
+	c, isConverted := t.Data.(converted)
+	d, isTransposed := t.Data.(transposed)
+	switch { // unless the elements have been given other rows since
+	case isTransposed && slices.Equal(out.Shape, d.of.Shape):
 		out.Data = d.of.Data
-	case converted:
-		out.Data = convert(Transpose(d.of), t.DType)
+	case isConverted && slices.Equal(t.Shape, c.of.Shape):
+		out.Data = convert(Transpose(c.of), t.DType)
 	default:
 		out.Data = transposed{Derived{t.Size(), func(w io.Writer) error { return writeTransposed(w, t) }}, t}
 	}
@@ -52,13 +57,13 @@ func convert(t *Tensor, d DType) Data {
 	return converted{Derived{d.Bytes(t.Len()), func(w io.Writer) error { return writeConverted(w, t, d) }}, t}
 }
 
-// Source is the tensor whose elements t's are, moved or converted by Transpose and Convert; else t.
-func (t *Tensor) Source() *Tensor {
+// Source is the tensor whose elements t's are, converted by Convert or, where turned, moved by Transpose; else t.
+func (t *Tensor) Source() (source *Tensor, turned bool) {
 	switch d := t.Data.(type) {
 	case transposed:
-		return d.of.Source()
+		return d.of, true
 	case converted:
 		return d.of.Source()
 	}
-	return t
+	return t, false
 }

@@ -92,6 +92,9 @@ func foldTranspose(f *Folding) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bits := t.DType.Bits(); slices.Equal(perm, []int{1, 0}) && bits%8 == 0 && t.Size() > mostHeld && t.Data != nil {
+		return []*Tensor{Transpose(t)}, nil
+	}
 	v := view{src: t}
 	from := rowMajor(t.Shape)
 	for _, p := range perm {

@@ -24,7 +24,7 @@ type limits struct{ low, high float32 }
 // calibrate measures what the scheme asks for.
 func (j *job) calibrate() error {
 	j.calibration = &calibration{}
-	if j.scheme.measure == nil {
+	if j.scheme.measure == nil || j.Activations == nil {
 		return nil
 	}
 	return j.scheme.measure(j)

@@ -30,7 +30,7 @@ type Options struct {
 	ReduceRange bool           // weights in 7 bits, for CPUs without VNNI, whose u8·s8 products saturate
 	MaxLoss     float64        // most that vectors may lose, as 1 - mean cosine; 0: no limit
 
-	Activations Activations // schemes that calibrate need it
+	Activations Activations // schemes that calibrate need it; int4-weight rounds to nearest without
 	Vectors     Vectors     // MaxLoss and a choice by measurement need it
 	Log         func(format string, args ...any)
 }
@@ -83,7 +83,7 @@ func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 		return nil, err
 	}
 	switch {
-	case s.measure != nil && o.Activations == nil:
+	case s.Calibrates() && o.Activations == nil:
 		return nil, fmt.Errorf("%s needs texts to calibrate on", s.Name)
 	case o.MaxLoss < 0:
 		return nil, fmt.Errorf("a loss of at most %g cannot be reached", o.MaxLoss)

@@ -39,7 +39,8 @@ type Scheme struct {
 	refusals map[Target]string // why it does not run as meant on the others, and what to use
 	dtype    graph.DType       // of a graph that is lowered to 16 bits, and nothing else
 	opset    map[Target]int64  // of the graph, where it is not the default
-	measure  func(*job) error  // what it needs to know of activations; nil: nothing
+	measure  func(*job) error  // what it wants to know of activations; nil: nothing
+	blind    bool              // it does without, with more loss
 	smooths  bool              // it rounds activations, in ranges that Options.Method chooses
 	apply    func(*job) error  // rewrites the graph; nil: lowering did all
 }
@@ -72,7 +73,7 @@ var schemes = []Scheme{
 	},
 	{
 		Name: "int4-weight", Doc: "weights int4 in blocks, corrected on calibration texts (GPTQ), products in float32", Aliases: []string{"weight_only_int4"},
-		Targets: []Target{CPU, CUDA, TensorRT}, measure: (*job).measureGrams, apply: applyWeight4,
+		Targets: []Target{CPU, CUDA, TensorRT}, measure: (*job).measureGrams, blind: true, apply: applyWeight4,
 		opset: map[Target]int64{TensorRT: 21}, // INT4 and blocked DequantizeLinear came with it
 		refusals: map[Target]string{
 			Portable: "ONNX Runtime's CPU provider would round activations to 8 bits too where it finds a weight behind DequantizeLinear; use --target cpu",
@@ -114,7 +115,7 @@ func SchemeNamed(name string) (Scheme, error) {
 }
 
 // Calibrates reports whether s needs activations.
-func (s Scheme) Calibrates() bool { return s.measure != nil }
+func (s Scheme) Calibrates() bool { return s.measure != nil && !s.blind }
 
 // method is the method of calibration that s uses, "" for none.
 func (s Scheme) method(o Options) string {

@@ -31,6 +31,7 @@ type quantizeOptions struct {
 	calibration    string
 	samples        int
 	maxLength      int
+	measure        bool
 	planOnly, json bool
 }
 
@@ -49,6 +50,7 @@ func quantizeCommand() *cli.Command {
 			&cli.StringFlag{Name: "exclude", Destination: &o.exclude, Usage: "`REGEX` of weights that stay in float32, by module, weight or node"},
 			&cli.Float64Flag{Name: "max-loss", Destination: &o.quantize.MaxLoss, Usage: "keep the most sensitive weights in float32, so that vectors of the calibration texts lose at most `N`, as 1 - mean cosine (default: no limit)"},
 			&cli.BoolFlag{Name: "reduce-range", Destination: &o.quantize.ReduceRange, Usage: "weights in 7 bits, for CPUs without VNNI"},
+			&cli.BoolFlag{Name: "measure", Value: true, Destination: &o.measure, Usage: "run the model on the calibration texts, to correct int4-weight and to tell what is lost; without, memory for one weight at a time is enough"},
 			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "print the plan and write nothing"},
 			&cli.StringFlag{Name: "pooling", Aliases: []string{"pooling-method", "sentence-pooling-method"}, Destination: &o.open.Pooling, Usage: "how tokens become one vector: " + poolingNames() + " (default: as the model says, else mean)"},
 			&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
@@ -109,6 +111,13 @@ func (o *quantizeOptions) check() error {
 	if o.quantize.MaxLoss < 0 || o.samples < 1 {
 		return usagef("quantize: --max-loss %g and --calibration-samples %d: want at least 0 and at least 1", o.quantize.MaxLoss, o.samples)
 	}
+	switch {
+	case o.measure:
+	case s.Calibrates():
+		return usagef("quantize: %s measures ranges of activations: --measure=false is for the other schemes", s.Name)
+	case o.quantize.MaxLoss > 0:
+		return usagef("quantize: --max-loss is measured: leave out --measure=false")
+	}
 	return checkPooling(o.open.Pooling)
 }
 
@@ -126,8 +135,10 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 	if _, err := m.Raise(); err != nil {
 		return err
 	}
-	if err := o.measureOn(ctx, m, stderr); err != nil {
-		return err
+	if o.measure {
+		if err := o.measureOn(ctx, m, stderr); err != nil {
+			return err
+		}
 	}
 	plan, err := quantize.New(ctx, m.Graph, o.quantize)
 	if err != nil {

@@ -38,16 +38,17 @@ type deduper struct {
 
 // weights merges equal initializers of g.
 func (d *deduper) weights(g *graph.Graph) error {
-	alike := map[string][]*graph.Value{} // by element type, shape and first bytes
+	alike := map[string][]*graph.Value{} // by element type, shape and first bytes as they are stored
 	for _, v := range g.Initializers {
 		if d.isInput[v] || d.isOutput[v] {
 			continue
 		}
-		start, err := firstBytes(v.Init)
+		source, turned := v.Init.Source()
+		start, err := firstBytes(source)
 		if err != nil {
 			return err
 		}
-		key := fmt.Sprintf("%v %x", v.Init.Type(), start)
+		key := fmt.Sprintf("%v %t %x", v.Init.Type(), turned, start)
 		alike[key] = append(alike[key], v)
 	}
 	merged := map[*graph.Value]bool{}
@@ -88,10 +89,9 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// firstBytes are the first bytes of t as it is stored, which tell most weights apart without reading them whole.
+// firstBytes are the first bytes of t, which tell most weights apart without reading them whole.
 func firstBytes(t *graph.Tensor) ([]byte, error) {
 	p := make(prefix, 0, 512)
-	t = t.Source()
 	if t.Data == nil {
 		return nil, nil
 	}
