@@ -4,6 +4,7 @@ package torch_test
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,6 +46,12 @@ func gradientsOf(t testing.TB, p *torch.Program, run torch.RunOptions, queries, 
 	d := p.Run(s, passages.feed(s, p), run)["sentence_embedding"]
 	loss := infoNCE(s, q, d)
 	s.Backward(loss)
+	return takeGradients(t, s, p, loss)
+}
+
+// takeGradients gives a loss that was gone back from, and the gradients by name, which it drops.
+func takeGradients(t testing.TB, s *torch.Scope, p *torch.Program, loss *torch.Tensor) (float64, map[string][]float32) {
+	t.Helper()
 	if s.Err() != nil {
 		t.Fatal(s.Err())
 	}
@@ -121,4 +128,99 @@ func TestFirstGradients(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The first gradients of an architecture are those that the reference library computes, tensor by tensor, on either side of
+// the padding: behind the texts causal order stands for the mask, before them it does not.
+func TestArchitectureGradients(t *testing.T) {
+	tested := 0
+	for _, dir := range modelDirs(t) {
+		file := filepath.Join(dir, "gradients.safetensors")
+		if _, err := os.Stat(file); err != nil {
+			continue
+		}
+		tested++
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			want := checkpoint(t, file)
+			pooling := "mean"
+			if filepath.Base(dir) == "nvembed" {
+				pooling = "" // its own
+			}
+			p := vectorModel(t, dir, pooling, torch.CompileOptions{})
+			right := readExpected(t, dir).batch(t, "right")
+			for side, texts := range map[string]*batch{"right": right, "left": right.left()} {
+				loss, got := rowGradients(t, p, texts)
+				if w := float64(stored(t, want, "loss")[0]); math.Abs(loss-w) > 1e-4 {
+					t.Errorf("%s: loss %v, want %v", side, loss, w)
+				}
+				compareSamples(t, side, want, got)
+			}
+		})
+	}
+	if tested < 10 {
+		t.Errorf("gradients of %d architectures in testdata/models", tested)
+	}
+}
+
+// rowGradients is gradientsOf for the contrastive loss of rows 0 and 1 with rows 2 and 3.
+func rowGradients(t *testing.T, p *torch.Program, texts *batch) (float64, map[string][]float32) {
+	t.Helper()
+	defer torch.Lock()()
+	s := torch.NewScope()
+	defer s.Close()
+	v := s.Normalize(p.Run(s, texts.feed(s, p), torch.RunOptions{})["sentence_embedding"], -1, 1e-12)
+	scores := s.DivScalar(s.MatMul(s.Slice(v, 0, 0, 2, 1), s.T(s.Slice(v, 0, 2, 4, 1))), 0.05)
+	loss := s.CrossEntropy(scores, s.Int64s([]int64{0, 1}, 2))
+	s.Backward(loss)
+	return takeGradients(t, s, p, loss)
+}
+
+// compareSamples compares gradients with those of a file: whole, or their norms and every so manyth element.
+func compareSamples(t *testing.T, side string, want *safetensors.Checkpoint, got map[string][]float32) {
+	t.Helper()
+	seen := 0
+	for _, w := range want.Tensors {
+		name, _, _ := strings.Cut(w.Name, "#")
+		if name == "loss" {
+			continue
+		}
+		g, w, whole := gradientNamed(got, name), stored(t, want, w.Name), strings.HasSuffix(w.Name, "#norm")
+		if g == nil {
+			t.Errorf("%s: no gradient of %q", side, name)
+			continue
+		}
+		seen++
+		top := 0.0
+		for _, x := range w {
+			top = max(top, math.Abs(float64(x)))
+		}
+		switch {
+		case whole:
+			sum := 0.0
+			for _, x := range g {
+				sum += float64(x) * float64(x)
+			}
+			g = []float32{float32(math.Sqrt(sum))}
+		case len(g) != len(w):
+			var sample []float32
+			for i := 0; i < len(g); i += len(g) / 256 {
+				sample = append(sample, g[i])
+			}
+			g = sample
+		}
+		within(t, side+" "+name, g, w, 1e-4*top+1e-6, 0)
+	}
+	if seen < 10 {
+		t.Errorf("%s: %d gradients", side, seen)
+	}
+}
+
+// gradientNamed finds a gradient by a name that may have a prefix on either side, as the same weight has in other classes.
+func gradientNamed(all map[string][]float32, name string) []float32 {
+	for known, g := range all {
+		if known == name || strings.HasSuffix(known, "."+name) || strings.HasSuffix(name, "."+known) {
+			return g
+		}
+	}
+	return nil
 }
