@@ -130,6 +130,7 @@ func required(dir string, names ...string) (string, error) {
 func selectQueries(rows iter.Seq2[record, error], j *judgments) ([]Query, error) {
 	var queries []Query
 	seen := map[string]int{}
+	text, last := false, record{}
 	for r, err := range rows {
 		if err != nil {
 			return nil, err
@@ -142,9 +143,13 @@ func selectQueries(rows iter.Seq2[record, error], j *judgments) ([]Query, error)
 			return nil, lines.At(r.file, r.line, fmt.Errorf("query id %q stands twice, first at line %d", id, first))
 		}
 		seen[id] = r.line
+		text, last = text || r.Text.set, r
 		if _, judged := j.qrels[id]; judged {
 			queries = append(queries, Query{id, r.queryText()})
 		}
+	}
+	if len(seen) > 0 && !text {
+		return nil, lines.In(last.file, errors.New("no query has a text (text)"))
 	}
 	if unknown := len(j.order) - len(queries); unknown > 0 {
 		first := slices.IndexFunc(j.order, func(id string) bool { return seen[id] == 0 })
@@ -154,9 +159,11 @@ func selectQueries(rows iter.Seq2[record, error], j *judgments) ([]Query, error)
 	return queries, nil
 }
 
-// documents turns records into documents.
+// documents turns records into documents. Empty ones are none of its business, but a corpus in which none has a text
+// has it in a field of another name.
 func documents(rows iter.Seq2[record, error]) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
+		text, last := false, record{}
 		for r, err := range rows {
 			if err != nil {
 				yield(Document{}, err)
@@ -167,10 +174,14 @@ func documents(rows iter.Seq2[record, error]) iter.Seq2[Document, error] {
 				yield(Document{}, lines.At(r.file, r.line, err))
 				return
 			}
+			text, last = text || r.Text.set || r.Title.set, r
 			d := Document{ID: id, Title: r.Title.value, Text: r.Text.value, file: r.file, line: r.line}
 			if !yield(d, nil) {
 				return
 			}
+		}
+		if last.file != "" && !text {
+			yield(Document{}, lines.In(last.file, errors.New("no document has a text (text, title)")))
 		}
 	}
 }

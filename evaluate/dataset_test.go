@@ -178,6 +178,15 @@ func TestHubParquet(t *testing.T) {
 	checkSmall(t, "hub", dir)
 }
 
+// TestHubParquetBySplit reads the layout in which each configuration has the task's split, without a README that says so.
+func TestHubParquetBySplit(t *testing.T) {
+	dir := t.TempDir()
+	parquetFile(t, dir, "corpus/test-00000-of-00001.parquet", []parquetDocument{{"1", "", `"one" said`}, {"2", "Two", "second"}})
+	parquetFile(t, dir, "queries/test-00000-of-00001.parquet", []parquetDocument{{"a", "", "first?"}, {"b", "", "second?"}})
+	parquetFile(t, dir, "qrels/test-00000-of-00001.parquet", []parquetJudgment{{"a", "1", 1}, {"b", "2", 2}})
+	checkSmall(t, "hub", dir)
+}
+
 // TestHubOldParquet reads C-MTEB's first layout: numeric ids, judgments in a sibling folder.
 func TestHubOldParquet(t *testing.T) {
 	parent := t.TempDir()
@@ -225,6 +234,8 @@ func TestDatasetErrors(t *testing.T) {
 		{"corpus.jsonl", `{"_id": "a\tb", "text": "a"}`, `corpus.jsonl:1: id "a\tb" holds a tab`},
 		{"corpus.jsonl", `{"text": "a"}`, "corpus.jsonl:1: no _id"},
 		{"corpus.jsonl", `{"_id": "1", "text": ["a"]}`, `corpus.jsonl:1: not a JSON object of a document or query: ["a"] where a string`},
+		{"corpus.jsonl", `{"_id": "1", "contents": "a"}` + "\n" + `{"_id": "2", "contents": "b"}`, `corpus.jsonl: no document has a text (text, title)`},
+		{"queries.jsonl", `{"_id": "a", "query": "a"}` + "\n" + `{"_id": "b", "query": "b"}`, `queries.jsonl: no query has a text (text)`},
 		{"queries.jsonl", `{"_id": "a", "text": ""}` + "\n" + `{"_id": "a", "text": ""}`, `queries.jsonl:2: query id "a" stands twice, first at line 1`},
 		{"queries.jsonl", `{"_id": "a", "text": ""}`, `test.tsv:3: judged query "b" is not among the queries (1 such`},
 		{"qrels/test.tsv", "query-id\tcorpus-id\tscore\na\t1\n", "test.tsv:2: 2 fields"},

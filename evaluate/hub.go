@@ -23,7 +23,7 @@ var hub = Layout{
 	Doc:  "Hugging Face data set (corpus, queries and qrels as .jsonl or .parquet)",
 	Detect: func(dir string) bool {
 		r := openRepository(dir)
-		return len(r.files("corpus", "corpus")) > 0 && len(r.files("queries", "queries")) > 0
+		return r.has("corpus") && (r.has("queries") || r.has("query"))
 	},
 	Open: openHub,
 }
@@ -205,6 +205,20 @@ func (r *repository) files(config string, splits ...string) []string {
 		}
 	}
 	return nil
+}
+
+// has reports whether there are files of a configuration, of whichever split.
+func (r *repository) has(config string) bool {
+	bySplit, ok := r.configs[config]
+	if !ok {
+		return len(r.files(config, config, "*")) > 0
+	}
+	for _, patterns := range bySplit {
+		if len(r.glob(patterns)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // judgments finds the judgment files of a split.

@@ -35,8 +35,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // At is an error at a line of a file.
 func At(file string, line int, err error) error { return &Error{file, line, err} }
 
-// In is an error of a whole file, without the repetition of its name that os gives.
-func In(file string, err error) error { return &Error{File: file, Err: unnamed(err)} }
+// In is an error of a whole file, without the repetition of its name that os gives; one that names the file already stays.
+func In(file string, err error) error {
+	var named *Error
+	if errors.As(err, &named) && named.File == file {
+		return err
+	}
+	return &Error{File: file, Err: unnamed(err)}
+}
 
 // unnamed is an error without the file's name that os puts before it.
 func unnamed(err error) error {
