@@ -144,7 +144,7 @@ func (r *run) build(m *graph.Model, trainable func(name string) bool) error {
 	if o.FP16 && r.device.Kind != torch.CUDA {
 		return &FlagError{"fp16", "needs a CUDA device; --bf16 runs on the CPU too"}
 	}
-	torch.TuneMalloc()
+	torch.BoundMemory()
 	if o.Threads > 0 {
 		torch.SetThreads(o.Threads)
 	}

@@ -52,7 +52,7 @@ func BenchmarkStep(b *testing.B) {
 	defer m.Close()
 	threads, _ := strconv.Atoi(os.Getenv("OMP_NUM_THREADS"))
 	torch.SetThreads(cmp.Or(threads, 2))
-	torch.TuneMalloc()
+	torch.BoundMemory()
 	batch := benchmarkBatch(8, 8)
 	for _, c := range []struct {
 		name            string

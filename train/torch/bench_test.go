@@ -25,7 +25,7 @@ func BenchmarkMiniLM(b *testing.B) {
 	}{{false, 40, 128}, {true, 40, 128}, {false, 1, 1}} {
 		b.Run(fmt.Sprintf("%dx%d/recompute=%v", bench.rows, bench.len, bench.recompute), func(b *testing.B) {
 			defer torch.Lock()()
-			torch.TuneMalloc()
+			torch.BoundMemory()
 			p := compiled(b, opened(b, dir, convert.OpenOptions{}), torch.CompileOptions{
 				Outputs: []string{"sentence_embedding"}, Recompute: bench.recompute})
 			texts := fullBatch(bench.rows, bench.len)

@@ -2,7 +2,11 @@
 
 package torch
 
-import "graft/train/torch/internal/shim"
+import (
+	"os"
+
+	"graft/train/torch/internal/shim"
+)
 
 // Seed seeds torch's own generators on all devices.
 func Seed(seed int64) error { return stepError("seed", shim.Seed(seed)) }
@@ -13,10 +17,22 @@ func SetThreads(n int) { shim.SetThreads(n) }
 // Threads is how many threads one operation uses on the CPU.
 func Threads() int { return shim.Threads() }
 
-// TuneMalloc makes glibc keep freed memory for the next step instead of giving it back to the system, which would have to
-// clear every page of it again, and asks for huge pages. It concerns the whole process: call it before the first tensor,
-// and after the first steps again for what the heap has grown by; always from one goroutine.
-func TuneMalloc() { shim.TuneMalloc() }
+// BoundMemory keeps the CPU's memory from growing with the steps whose shapes vary. Call it before the first tensor; it is for
+// good.
+//
+// Tensors that are larger than some pages get a heap of their own, of huge pages where the system has them. It keeps the
+// memory of a step for the next, which spares the system clearing it, and no more than the largest step has taken.
+//
+// oneDNN makes the code of a bfloat16 product anew for every shape, about half a megabyte, and both it and libtorch keep
+// that of the last 1024. Products of a shape follow each other, layer for layer, so fewer do as well.
+func BoundMemory() {
+	for _, name := range []string{"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"} {
+		if os.Getenv(name) == "" {
+			os.Setenv(name, "64") // read when the first product runs
+		}
+	}
+	shim.OwnHeap()
+}
 
 // Memory is a device's memory as libtorch's allocator sees it, in bytes.
 type Memory struct {

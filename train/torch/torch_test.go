@@ -2,7 +2,16 @@
 
 package torch
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
+
+// Tests run as training does.
+func TestMain(m *testing.M) {
+	BoundMemory()
+	os.Exit(m.Run())
+}
 
 func TestVersion(t *testing.T) {
 	v, err := Version()

@@ -112,6 +112,9 @@ INLINE float exponential(float x) {
   return x < -87.0f ? 0 : y;
 }
 
+// width is the columns that are computed: the keys, up to a whole block.
+INLINE int64_t width(const graft_rows* r) { return (r->n + GRAFT_BLOCK - 1) / GRAFT_BLOCK * GRAFT_BLOCK; }
+
 // visible is how many keys a row sees.
 INLINE int64_t visible(const graft_rows* r, int64_t row) {
   if (r->causal < 0) return r->n;
@@ -151,21 +154,22 @@ INLINE void bytes_of_row(const graft_rows* r, int64_t row, int64_t from, uint8_t
 
 VECTORIZED void graft_rows_forward(const graft_rows* r, float* s, float* lse, uint16_t* half) {
   const int threshold = r->drop.threshold;
+  const int64_t columns = width(r);
   for (int64_t i = 0; i < r->rows; i++, s += r->ld) {
     const int64_t seen = visible(r, i);
     const float top = scores(r, i, seen, s);
-    for (int64_t j = seen; j < r->ld; j++) s[j] = -INFINITY;
+    for (int64_t j = seen; j < columns; j++) s[j] = -INFINITY;
     const float base = top == -INFINITY ? 0 : top;
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < r->ld; j++) {
+    for (int64_t j = 0; j < columns; j++) {
       s[j] = exponential(s[j] - base);
       sum += s[j];
     }
     lse[i] = sum > 0 ? base + logf(sum) : INFINITY;
     const float factor = sum > 0 ? r->drop.scale / sum : sum;  // a NaN stays one
     uint16_t* h = half ? half + i * r->ld : 0;
-    for (int64_t from = 0; from < r->ld; from += GRAFT_BLOCK) {
+    for (int64_t from = 0; from < columns; from += GRAFT_BLOCK) {
       uint8_t bytes[GRAFT_BLOCK];
       bytes_of_row(r, i, from, bytes);
       float* t = s + from;
@@ -183,14 +187,15 @@ VECTORIZED void graft_rows_backward(const graft_rows* r, float* s, float* ds, co
                                     uint16_t* half_ds) {
   const int threshold = r->drop.threshold;
   const float keep = r->drop.scale;
+  const int64_t columns = width(r);
   uint8_t bytes[GRAFT_BLOCK];
   for (int64_t i = 0; i < r->rows; i++, s += r->ld, ds += r->ld) {
     const int64_t seen = visible(r, i);
     scores(r, i, seen, s);
-    for (int64_t j = seen; j < r->ld; j++) s[j] = -INFINITY;
+    for (int64_t j = seen; j < columns; j++) s[j] = -INFINITY;
     // With w the weights, d the dropped ones and g their gradient, the gradient of the scores is d g - w sum(d g).
     float dot = 0;
-    for (int64_t from = 0; from < r->ld; from += GRAFT_BLOCK) {
+    for (int64_t from = 0; from < columns; from += GRAFT_BLOCK) {
       bytes_of_row(r, i, from, bytes);
       float *t = s + from, *g = ds + from;
       float part = 0;
@@ -204,7 +209,7 @@ VECTORIZED void graft_rows_backward(const graft_rows* r, float* s, float* ds, co
       }
       dot += part;
     }
-    for (int64_t from = 0; from < r->ld; from += GRAFT_BLOCK) {
+    for (int64_t from = 0; from < columns; from += GRAFT_BLOCK) {
       bytes_of_row(r, i, from, bytes);
       float *t = s + from, *g = ds + from;
 #pragma omp simd

@@ -126,15 +126,17 @@ struct Problem {
 
   Problem(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& given, const graft_drop& drop, double scale, bool causal)
       : batch(q.size(0)), heads(q.size(1)), lq(q.size(2)), lk(k.size(2)), d(q.size(3)), dv(v.size(3)),
-        ld(blocks(lk) * GRAFT_BLOCK), tile(std::min(lq, std::max<int64_t>(16, (int64_t(1) << 16) / ld))),
+        ld(blocks(lk) * GRAFT_BLOCK), tile(std::min(lq, std::max<int64_t>(16, (causal ? int64_t(1) << 14 : int64_t(1) << 16) / ld))),
         tiles((lq + tile - 1) / tile), drop(drop), scale((float)scale), causal(causal) {
     if (!given.defined()) return;
     mask = given.expand({batch, heads, lq, lk});
     if (mask.stride(3) != 1) mask = mask.contiguous();
   }
 
+  // rows are those of a tile, and the keys that its last row sees; what lies behind them is not computed.
   graft_rows rows(int64_t head, int64_t first) const {
-    graft_rows r = {drop, 0, std::min(tile, lq - first), lk, ld, scale, nullptr, 0, causal ? first + 1 : -1};
+    const int64_t count = std::min(tile, lq - first), keys = causal ? std::min(lk, first + count) : lk;
+    graft_rows r = {drop, 0, count, keys, ld, scale, nullptr, 0, causal ? first + 1 : -1};
     r.block = (uint64_t)((head * lq + first) * (ld / GRAFT_BLOCK));
     if (mask.defined()) {
       r.mask_stride = mask.stride(2);
@@ -176,9 +178,9 @@ void attend(const Problem& p, const Tensor& tq, const Tensor& tk, const Tensor& 
     for (int64_t task = begin; task < end; task++) {
       const int64_t head = task / p.tiles, first = task % p.tiles * p.tile;
       const graft_rows r = p.rows(head, first);
-      product(false, true, r.rows, p.lk, p.d, 1, q.at(head, first), q.ld, k.at(head), k.ld, 0, w.get(), p.ld);
+      product(false, true, r.rows, r.n, p.d, 1, q.at(head, first), q.ld, k.at(head), k.ld, 0, w.get(), p.ld);
       graft_rows_forward(&r, w.get(), lse + head * p.lq + first, rounds ? half.get() : nullptr);
-      product(false, false, r.rows, p.dv, p.lk, 1, pick<T>(w.get(), half.get()), p.ld, v.at(head), v.ld, 0, y.get(), p.dv);
+      product(false, false, r.rows, p.dv, r.n, 1, pick<T>(w.get(), half.get()), p.ld, v.at(head), v.ld, 0, y.get(), p.dv);
       put(y.get(), r.rows, p.dv, o.at(head, first), o.ld);
     }
   });
@@ -197,19 +199,20 @@ void attend_backward(const Problem& p, const Tensor& tq, const Tensor& tk, const
     auto yk = matrix<float>(p.lk, p.d), yv = matrix<float>(p.lk, p.dv);
     auto half_w = matrix<uint16_t>(rounds ? p.tile : 0, p.ld), half_dw = matrix<uint16_t>(rounds ? p.tile : 0, p.ld);
     for (int64_t head = begin; head < end; head++) {
-      for (int64_t first = 0; first < p.lq; first += p.tile) {
+      for (int64_t tile = p.tiles; tile-- > 0;) {  // the last first, which sees the most keys
+        const int64_t first = tile * p.tile;
         const graft_rows r = p.rows(head, first);
-        const float add = first > 0;
-        product(false, true, r.rows, p.lk, p.d, 1, q.at(head, first), q.ld, k.at(head), k.ld, 0, w.get(), p.ld);
-        product(false, true, r.rows, p.lk, p.dv, 1, g.at(head, first), g.ld, v.at(head), v.ld, 0, dw.get(), p.ld);
+        const float add = tile + 1 < p.tiles;
+        product(false, true, r.rows, r.n, p.d, 1, q.at(head, first), q.ld, k.at(head), k.ld, 0, w.get(), p.ld);
+        product(false, true, r.rows, r.n, p.dv, 1, g.at(head, first), g.ld, v.at(head), v.ld, 0, dw.get(), p.ld);
         graft_rows_backward(&r, w.get(), dw.get(), lse + head * p.lq + first, rounds ? half_w.get() : nullptr, half_dw.get());
         const T *sw = pick<T>(w.get(), half_w.get()), *sdw = pick<T>(dw.get(), half_dw.get());
-        product(true, false, p.lk, p.dv, r.rows, 1, sw, p.ld, g.at(head, first), g.ld, add, yv.get(), p.dv);
-        product(false, false, r.rows, p.d, p.lk, p.scale, sdw, p.ld, k.at(head), k.ld, 0, yq.get(), p.d);
-        product(true, false, p.lk, p.d, r.rows, p.scale, sdw, p.ld, q.at(head, first), q.ld, add, yk.get(), p.d);
+        product(true, false, r.n, p.dv, r.rows, 1, sw, p.ld, g.at(head, first), g.ld, add, yv.get(), p.dv);
+        product(false, false, r.rows, p.d, r.n, p.scale, sdw, p.ld, k.at(head), k.ld, 0, yq.get(), p.d);
+        product(true, false, r.n, p.d, r.rows, p.scale, sdw, p.ld, q.at(head, first), q.ld, add, yk.get(), p.d);
         put(yq.get(), r.rows, p.d, dq.at(head, first), dq.ld);
         for (int64_t i = 0; out.mask.defined() && i < r.rows; i++)
-          std::copy_n(dw.get() + i * p.ld, p.lk, out.mask.mutable_data_ptr<float>() + (head * p.lq + first + i) * p.lk);
+          std::copy_n(dw.get() + i * p.ld, r.n, out.mask.mutable_data_ptr<float>() + (head * p.lq + first + i) * p.lk);
       }
       put(yk.get(), p.lk, p.d, dk.at(head), dk.ld);
       put(yv.get(), p.lk, p.dv, dv.at(head), dv.ld);
@@ -248,7 +251,7 @@ struct Attention : torch::autograd::Function<Attention> {
     const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &mask = saved[3], &lse = saved[4];
     const Problem p(q, k, v, mask, saved_drop(ctx), ctx->saved_data["scale"].toDouble(), ctx->saved_data["causal"].toBool());
     Gradients out = {by_position(q, p.d), by_position(k, p.d), by_position(v, p.dv), Tensor()};
-    if (mask.defined() && ctx->needs_input_grad(3)) out.mask = at::empty({p.batch, p.heads, p.lq, p.lk}, lse.options());
+    if (mask.defined() && ctx->needs_input_grad(3)) out.mask = at::zeros({p.batch, p.heads, p.lq, p.lk}, lse.options());
     const Tensor g = with_contiguous_columns(grads[0].to(q.scalar_type()));
     const auto run = q.scalar_type() == at::kFloat ? attend_backward<float> : attend_backward<uint16_t>;
     run(p, q, k, v, lse.const_data_ptr<float>(), g, out);

@@ -27,8 +27,8 @@ uint64_t graft_drop_key(uint64_t seed, uint64_t offset);
 void graft_drop_float(const graft_drop* d, uint64_t block, const float* x, float* y, int64_t n);
 void graft_drop_bfloat16(const graft_drop* d, uint64_t block, const uint16_t* x, uint16_t* y, int64_t n);
 
-// graft_rows are rows of attention scores: n keys, stored with ld columns, ld being n rounded up to a block. A row's bytes
-// start at block + row * ld / 64.
+// graft_rows are rows of attention scores: n keys, stored with ld columns, a whole number of blocks, at least n. What is
+// computed are n columns rounded up to a block. A row's bytes start at block + row * ld / 64.
 typedef struct {
   graft_drop drop;
   uint64_t block;

@@ -17,8 +17,8 @@ func SetThreads(n int) { C.graft_set_threads(C.int(n)) }
 // Threads is at::get_num_threads.
 func Threads() int { return int(C.graft_threads()) }
 
-// TuneMalloc keeps freed memory in the process.
-func TuneMalloc() { C.graft_tune_malloc() }
+// OwnHeap gives tensors on the CPU a heap of their own; false where the system does not grant it.
+func OwnHeap() bool { return C.graft_own_heap() != 0 }
 
 // Open is dlopen of a shared library whose symbols all later ones see.
 func Open(path string) error {

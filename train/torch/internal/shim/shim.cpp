@@ -5,12 +5,9 @@
 #include <ATen/autocast_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
-#include <malloc.h>
-#include <sys/mman.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include "guarded.h"
 
@@ -291,23 +288,4 @@ char* graft_memory(int device, int64_t* allocated, int64_t* peak, int64_t* reser
 
 char* graft_reset_peak(int device) {
   return guarded([&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats((c10::DeviceIndex)device); });
-}
-
-// One arena, because only the main one grows without limit; no block mapped by itself and nothing given back, because the
-// system clears pages anew; growth by a lot at a time. The heap asks for huge pages as far as it has grown, which has to be
-// repeated: memory added later does not inherit that.
-void graft_tune_malloc(void) {
-  static uintptr_t advised = 0;
-  const uintptr_t huge = uintptr_t(2) << 20;
-  const auto end = reinterpret_cast<uintptr_t>(sbrk(0)) & ~(huge - 1);
-  if (advised == 0) {
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, -1);
-    mallopt(M_TOP_PAD, 256 << 20);
-    advised = end + huge;
-  }
-  if (end <= advised) return;
-  madvise(reinterpret_cast<void*>(advised), end - advised, MADV_HUGEPAGE);
-  advised = end;
 }

@@ -47,7 +47,8 @@ char* graft_dlopen(const char* path);
 int graft_cuda_devices(void);
 char* graft_memory(int device, int64_t* allocated, int64_t* peak, int64_t* reserved);
 char* graft_reset_peak(int device);
-void graft_tune_malloc(void);
+int graft_own_heap(void); // 0: not granted
+void graft_heap(int64_t* in_use, int64_t* reach);
 
 #ifdef __cplusplus
 }
