@@ -117,9 +117,9 @@ func sortUnits(units []*unit) []*unit {
 	return sorted
 }
 
-// reads lists the slots that s reads, in its branches too.
+// reads lists the slots that s reads, in its branches too, without the -1 of inputs that are left out.
 func (s *step) reads() []int {
-	list := slices.Clone(s.in)
+	list := slices.DeleteFunc(slices.Clone(s.in), func(slot int) bool { return slot < 0 })
 	for _, branch := range s.branch {
 		for i := range branch {
 			list = append(list, branch[i].reads()...)
@@ -149,7 +149,7 @@ func (c *compiler) blockStep(name string, inner, all []step) step {
 	keep := map[int]bool{}
 	for i := range inner {
 		for _, slot := range inner[i].reads() {
-			if slot >= 0 && !written[slot] && !keep[slot] && !c.program.start[slot].known() {
+			if !written[slot] && !keep[slot] && !c.program.start[slot].known() {
 				block.in = append(block.in, slot)
 				keep[slot] = true
 			}
@@ -174,7 +174,7 @@ func recompute(c *call) []value {
 	var in []*Tensor
 	for _, slot := range st.in {
 		v := before.env[slot]
-		known[slot].h = v.h
+		known[slot] = value{h: v.h, causal: v.causal}
 		if v.t != nil {
 			slots, in = append(slots, slot), append(in, v.t)
 		}

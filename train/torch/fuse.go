@@ -104,7 +104,7 @@ func (f *fuser) masks() {
 		if mask := n.Input(3); n.Is("Attention") && mask != nil {
 			if made[mask] == nil {
 				made[mask] = graph.NewValue(mask.Name+"/additive", nil)
-				prepare := fused("AttentionMask", []*graph.Value{mask})
+				prepare := fused("AttentionMask", []*graph.Value{mask, f.graph.Input("attention_mask")})
 				prepare.Name = n.Name
 				prepare.SetOutput(0, made[mask])
 				nodes = append(nodes, prepare)

@@ -16,26 +16,52 @@ import (
 var attentionRows = []opRow{
 	{"", "Attention", 23, attend},
 	{"", "RotaryEmbedding", 23, one(rotary)},
-	{fusedDomain, "AttentionMask", 1, one(attentionMask)},
+	{fusedDomain, "AttentionMask", 1, attentionMask},
 }
 
 // hidden is added to the scores of keys that a bool mask hides: enough for a weight of exactly 0 and finite in every
 // precision, so that a row that sees nothing has no NaN, which would spread through the values of the next layer.
 const hidden = -30000
 
-// attentionMask is what is added to the scores. Of a bool mask that hides nothing, nothing is left.
-func attentionMask(c *call) *Tensor {
+// attentionMask is what is added to the scores. Of a bool mask that hides nothing, nothing is left, and of one that says no
+// more than a causal order, that order, for which libtorch needs no mask. Input 1, which may be left out, is 1 at real
+// tokens, [batch, tokens].
+func attentionMask(c *call) []value {
 	mask := c.tensor(0)
-	if mask == nil || mask.DType() != Bool {
-		return c.alias(mask)
-	}
-	if mask.Device().Kind == CPU && c.allTrue(mask) {
-		return nil
+	switch {
+	case mask == nil || mask.DType() != Bool:
+		return device(c.alias(mask))
+	case mask.Device().Kind == CPU && c.allTrue(mask):
+		return []value{{}}
+	case c.hidesLater(mask):
+		return []value{{causal: true}}
 	}
 	shut := c.Not(mask)
 	zero := c.Zeros(Float32, mask.Device(), mask.Shape()...)
 	defer c.Release(shut, zero)
-	return c.MaskedFill(zero, shut, hidden)
+	return device(c.MaskedFill(zero, shut, hidden))
+}
+
+// hidesLater reports whether each real token sees itself and all before it, and nothing else. That is so where padding is
+// behind the texts, and within a window that is longer than they are. What padding itself sees does not matter then: by the
+// same mask no real token sees it.
+func (c *call) hidesLater(mask *Tensor) bool {
+	n := mask.Dim(-1)
+	if mask.Dim(-2) != n {
+		return false
+	}
+	later := c.then(c.Ones(Bool, mask.Device(), n, n), func(y *Tensor) *Tensor { return c.Triu(y, 1) })
+	wrong := c.Eq(mask, later)
+	if real := c.tensor(1); real != nil && real.Rank() == 2 && real.Dim(1) == n {
+		queries := c.Reshape(real, real.Dim(0), 1, n, 1)
+		there := c.then(queries, func(q *Tensor) *Tensor { return c.NeScalar(q, 0) })
+		wrong = c.then(wrong, func(w *Tensor) *Tensor { return c.And(w, there) })
+		c.Release(there)
+	}
+	c.Release(later)
+	right := c.then(wrong, c.Not)
+	defer c.Release(right)
+	return c.allTrue(right)
 }
 
 func (c *call) allTrue(mask *Tensor) bool {
@@ -103,7 +129,7 @@ func (c *call) heads() (h heads, err error) {
 		h.k = c.then(h.k, func(k *Tensor) *Tensor { return c.Cat([]*Tensor{c.tensor(4), k}, 2) })
 		h.v = c.then(h.v, func(v *Tensor) *Tensor { return c.Cat([]*Tensor{c.tensor(5), v}, 2) })
 	}
-	h.causal = n.Int("is_causal", 0) != 0
+	h.causal = n.Int("is_causal", 0) != 0 || c.value(3).causal
 	h.softcap = c.float("softcap", 0)
 	h.scale = c.float("scale", 0)
 	if h.scale == 0 {

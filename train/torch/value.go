@@ -11,8 +11,9 @@ import (
 // value is what a slot holds in a run: a tensor on the device, the same on the host, or both. Sizes and axes live on the
 // host, where the arithmetic of shapes costs nothing and waits for nothing; all else lives on the device.
 type value struct {
-	t *Tensor
-	h *graph.Tensor
+	t      *Tensor
+	h      *graph.Tensor
+	causal bool // in the place of a mask of attention: a causal order, and nothing else
 }
 
 func (v value) known() bool { return v.t != nil || v.h != nil }
