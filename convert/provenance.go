@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"graft/graph"
 )
@@ -50,12 +53,40 @@ func (m *Model) Hash() (string, error) {
 	weights := slices.SortedFunc(slices.Values(g.Initializers), func(a, b *graph.Value) int {
 		return strings.Compare(a.Name, b.Name)
 	})
-	for _, v := range weights {
-		if err := hashTensor(h, v.Name, v.Init); err != nil {
+	digests, err := digestsOf(weights)
+	if err != nil {
+		return "", fmt.Errorf("hash model: %w", err)
+	}
+	for i, v := range weights {
+		if digests[i] != nil {
+			fmt.Fprintf(h, "%q %v %v %x\n", v.Name, v.Init.DType, v.Init.Shape, digests[i])
+		} else if err := hashTensor(h, v.Name, v.Init); err != nil {
 			return "", fmt.Errorf("hash model: %w", err)
 		}
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashedApart is the size in bytes from which a weight enters a model's hash by a digest of its own.
+const hashedApart = 64 << 20
+
+// digestsOf are the digests of the large weights, taken on all cores; nil for the others.
+func digestsOf(weights []*graph.Value) ([][]byte, error) {
+	digests := make([][]byte, len(weights))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, v := range weights {
+		if v.Init.Data == nil || v.Init.Size() < hashedApart {
+			continue
+		}
+		group.Go(func() error {
+			h := sha256.New()
+			err := hashTensor(h, v.Name, v.Init)
+			digests[i] = h.Sum(nil)
+			return err
+		})
+	}
+	return digests, group.Wait()
 }
 
 func hashNode(h io.Writer, n *graph.Node) {

@@ -113,10 +113,14 @@ func (s *source) add(name, dtype string, shape []int64, t stored) error {
 type storedData struct{ stored }
 
 func (d storedData) Bytes() ([]byte, error) {
-	return graph.Derived{Length: d.Size(), Write: func(w io.Writer) error {
-		_, err := d.WriteTo(w)
-		return err
-	}}.Bytes()
+	r, err := d.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b := make([]byte, d.Size())
+	_, err = io.ReadFull(r, b)
+	return b, err
 }
 
 // checkpointFiles are the files that make a directory one with a checkpoint.

@@ -27,6 +27,11 @@ func writeConverted(w io.Writer, t *Tensor, d DType) error {
 	if c.from == 2 && c.to == 2 {
 		table := halves(t.DType, d)
 		c.convert = func(dst, src []byte) {
+			for ; len(dst) >= 8; dst, src = dst[8:], src[8:] { // four at a time
+				x := binary.LittleEndian.Uint64(src)
+				binary.LittleEndian.PutUint64(dst, uint64(table[uint16(x)])|uint64(table[uint16(x>>16)])<<16|
+					uint64(table[uint16(x>>32)])<<32|uint64(table[uint16(x>>48)])<<48)
+			}
 			for i := 0; i < len(dst); i += 2 {
 				binary.LittleEndian.PutUint16(dst[i:], table[binary.LittleEndian.Uint16(src[i:])])
 			}

@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"math"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,7 @@ func newBlocks(k, n, size, bits int, asymmetric bool) *blocks {
 func (q *blocks) perColumn() int { return (q.k + q.size - 1) / q.size }
 
 // round quantizes a float32 matrix to nearest, given as its transpose [N, K], as models store the weights of products: columns
-// are read as a stream and rounded on all cores. It returns the relative error.
+// are read as a stream and rounded on all cores. It returns the relative error, of a large matrix that of some columns.
 func (q *blocks) round(transposed *graph.Tensor) (float64, error) {
 	const columns = 64 // at a time
 	parts := make([]deviation, (q.n+columns-1)/columns)
@@ -68,11 +69,24 @@ func (q *blocks) roundColumn(c int, w []float32, d *deviation) {
 		scale, zero, inverse, most := q.scales[i], q.zero(i), q.inverse(i), q.most()
 		codes := q.codes[i*q.size:][:len(part)]
 		for k, x := range part {
-			code := nearest(x*inverse+zero, most)
-			codes[k] = uint8(code)
-			d.add(x, (float32(code)-zero)*scale)
+			codes[k] = uint8(nearest(x*inverse+zero, most))
+		}
+		if c%q.measured() != 0 {
+			continue
+		}
+		for k, x := range part {
+			d.add(x, (float32(codes[k])-zero)*scale)
 		}
 	}
+}
+
+// measured is how many columns there are to one of which the error is taken: all of a small matrix, an eighth of a large one, which
+// takes a third less time so.
+func (q *blocks) measured() int {
+	if q.n < 1024 {
+		return 1
+	}
+	return 8
 }
 
 // fit sets the scale of a block from its weights as ONNX Runtime's quantizer does (core/mlas/lib/
@@ -80,10 +94,7 @@ func (q *blocks) roundColumn(c int, w []float32, d *deviation) {
 // opposite of its sign; asymmetric, the range, 0 included, is spread over all codes.
 func (q *blocks) fit(column, block int, w []float32) {
 	i := column*q.perColumn() + block
-	var lowest, highest float32
-	for _, x := range w {
-		lowest, highest = min(lowest, x), max(highest, x)
-	}
+	lowest, highest := extremes(w)
 	if q.positive {
 		q.scales[i] = max(highest, -lowest) / float32(int(1)<<(q.bits-1)-1)
 		if q.scales[i] == 0 {
@@ -103,6 +114,18 @@ func (q *blocks) fit(column, block int, w []float32) {
 	if q.scales[i] != 0 {
 		q.zeros[i] = uint8(nearest(-lowest/q.scales[i], q.most()))
 	}
+}
+
+// extremes are the smallest and the largest number of w, 0 included. Bits of floats order as integers do, but for the
+// order of negative ones, and are compared without a branch: which is the next extreme nobody can predict.
+func extremes(w []float32) (lowest, highest float32) {
+	var low, high int32
+	for _, x := range w {
+		b := int32(math.Float32bits(x))
+		b ^= b >> 31 & math.MaxInt32
+		low, high = min(low, b), max(high, b)
+	}
+	return math.Float32frombits(uint32(low ^ low>>31&math.MaxInt32)), math.Float32frombits(uint32(high))
 }
 
 // set rounds the weight at row k of a column to its code and returns what that stands for.

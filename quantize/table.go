@@ -101,10 +101,13 @@ func roundRows(t *graph.Tensor) (codes []int8, scales []float32, relative float6
 	var d deviation
 	err = t.Float32Chunks(width, func(at int64, row []float32) error {
 		r := int(at) / width
+		var largest float32
 		for _, x := range row {
-			scales[r] = max(scales[r], float32(math.Abs(float64(x))))
+			if x = float32(math.Abs(float64(x))); x > largest {
+				largest = x
+			}
 		}
-		if scales[r] /= mostCode; scales[r] == 0 {
+		if scales[r] = largest / mostCode; scales[r] == 0 {
 			scales[r] = 1
 		}
 		for i, x := range row {
