@@ -14,6 +14,7 @@ import (
 	"graft/graph"
 	"graft/graph/onnx"
 	"graft/graph/pass"
+	"graft/lines"
 )
 
 // SaveOptions says how a model directory is written.
@@ -79,7 +80,7 @@ func (s *saver) makeDir(dir string, steps ...func() error) (err error) {
 	}
 	s.dir, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".partial-")
 	if err != nil {
-		return err
+		return lines.In(filepath.Dir(dir), err)
 	}
 	defer os.RemoveAll(s.dir) // gone already where it was moved
 	if err := os.Chmod(s.dir, 0o755); err != nil {
@@ -127,7 +128,7 @@ func (o SaveOptions) checkOutput(dir string) error {
 	}
 	probe, err := os.MkdirTemp(above, ".graft-*")
 	if err != nil {
-		return err
+		return lines.In(above, err)
 	}
 	return os.Remove(probe)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"graft/graph"
+	"graft/lines"
 )
 
 // checkTokenizer refuses a tokenizer whose ids reach beyond the embedding table, which would
@@ -40,7 +41,7 @@ func highestID(path string) (int64, error) {
 			Vocab json.RawMessage `json:"vocab"` // token to id, or for Unigram a list in the order of ids
 		} `json:"model"`
 	}
-	if err := json.Unmarshal(raw, &file); err != nil {
+	if err := lines.Unmarshal(raw, &file); err != nil {
 		return 0, err
 	}
 	most := int64(-1)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"graft/lines"
 )
 
 // BEIRCounts is what WriteBEIR wrote.
@@ -92,7 +94,7 @@ func writeFolder(dir string, files map[string]func(io.Writer) error) (err error)
 	}
 	tmp, err := os.MkdirTemp(parent, ".tmp-"+filepath.Base(dir)+"-*")
 	if err != nil {
-		return err
+		return lines.In(parent, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	for name, write := range files {

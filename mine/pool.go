@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"graft/evaluate"
+	"graft/lines"
 	"graft/train/dataset"
 )
 
@@ -42,7 +43,7 @@ func digestOf(text string) digest {
 func newPool(output string) (*pool, error) {
 	f, err := os.CreateTemp(filepath.Dir(output), ".graft-mine-*")
 	if err != nil {
-		return nil, fmt.Errorf("write passages: %w", err)
+		return nil, fmt.Errorf("write passages: %w", lines.In(filepath.Dir(output), err))
 	}
 	if err := os.Remove(f.Name()); err != nil {
 		f.Close()

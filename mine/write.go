@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"graft/lines"
 	"graft/train/dataset"
 )
 
@@ -30,7 +31,7 @@ type row struct {
 func (o *Options) write(ctx context.Context, rows *dataset.Set, q *questions, p *pool, r *Report) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(o.Output), "."+filepath.Base(o.Output)+"-*")
 	if err != nil {
-		return fmt.Errorf("write rows: %w", err)
+		return fmt.Errorf("write rows: %w", lines.In(o.Output, err))
 	}
 	defer func() {
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -209,7 +210,10 @@ func (l *commandLine) readConfig() error {
 		return fmt.Errorf("read config: %w", err)
 	}
 	var entries map[string]any
-	if err := yaml.Unmarshal(data, &entries); err != nil {
+	var other *yaml.TypeError
+	if err := yaml.Unmarshal(data, &entries); errors.As(err, &other) {
+		return usagef("read config %q: want flags and their values, as in provider: cpu", l.config)
+	} else if err != nil {
 		return fmt.Errorf("read config %q: %w", l.config, err)
 	}
 	keys := make([]string, 0, len(entries))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"graft/lines"
 )
 
 // config is what tokenizer_config.json and special_tokens_map.json say that
@@ -31,7 +33,7 @@ var roles = []string{"pad", "bos", "eos", "cls", "sep", "mask", "unk"}
 func readConfig(f Files, o Options) (config, error) {
 	c := config{tokens: map[string]string{}, ids: map[string]int32{}}
 	if f.Config != nil {
-		if err := json.Unmarshal(f.Config, &c); err != nil {
+		if err := lines.Unmarshal(f.Config, &c); err != nil {
 			return c, fmt.Errorf("read %s: %w", fileConfig, err)
 		}
 	}
@@ -43,7 +45,7 @@ func readConfig(f Files, o Options) (config, error) {
 			continue
 		}
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(source.data, &fields); err != nil {
+		if err := lines.Unmarshal(source.data, &fields); err != nil {
 			return c, fmt.Errorf("read %s: %w", source.name, err)
 		}
 		for _, role := range roles {
