@@ -137,3 +137,41 @@ func TestLeaveOneOut(t *testing.T) {
 		}
 	}
 }
+
+// A graph that says nothing of its inputs' sizes is pruned as one that does.
+func TestDynamicShapes(t *testing.T) {
+	dir := filepath.Join("..", "testdata", "models", "bert")
+	pruned := func(m *graph.Model) map[string][]float32 {
+		t.Helper()
+		p, err := prune.New(context.Background(), m, prune.Options{Layers: 1, Activations: recorder()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Apply(m); err != nil {
+			t.Fatal(err)
+		}
+		w, err := prune.NewWidth(context.Background(), m, prune.WidthOptions{Heads: 1, Neurons: 0.25, Activations: recorder()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Apply(m); err != nil {
+			t.Fatal(err)
+		}
+		return outputs(t, m, probeIDs, probeMask, probeShape)
+	}
+	m := openModel(t, dir, convert.OpenOptions{}).Graph
+	for _, v := range m.Graph.Inputs {
+		v.Type = &graph.Type{Elem: v.Type.Elem, Shape: graph.Shape{graph.AnyDim, graph.AnyDim}}
+	}
+	for _, n := range m.Graph.Nodes {
+		for _, v := range n.Outputs {
+			if v != nil {
+				v.Type = nil
+			}
+		}
+	}
+	got := pruned(m)
+	for name, want := range pruned(openModel(t, dir, convert.OpenOptions{}).Graph) {
+		near(t, name, got[name], want)
+	}
+}

@@ -2,7 +2,9 @@ package quantize
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"graft/graph"
 	"graft/graph/pass"
@@ -42,6 +44,9 @@ func newJob(ctx context.Context, m *graph.Model, s Scheme, o Options) (*job, err
 
 // plan settles everything.
 func (j *job) plan() (*Plan, error) {
+	if j.scheme.apply != nil && !slices.ContainsFunc(matrices(j.source.Graph), func(m *matrix) bool { return !m.matches(j.Exclude) }) {
+		return nil, errors.New("every product is excluded: nothing is left to quantize")
+	}
 	if err := j.calibrate(); err != nil {
 		return nil, err
 	}

@@ -280,6 +280,10 @@ func TestRefused(t *testing.T) {
 	if _, err := New(context.Background(), nested, o); err == nil || !strings.Contains(err.Error(), "subgraph") {
 		t.Errorf("a subgraph: %v", err)
 	}
+	o.Exclude = regexp.MustCompile(".")
+	if _, err := New(context.Background(), m, o); err == nil || !strings.Contains(err.Error(), "every product is excluded") {
+		t.Errorf("with everything excluded: %v", err)
+	}
 }
 
 // Every scheme runs or says why not, and what to use, on every target.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -102,8 +103,8 @@ func (o *pruneOptions) check() error {
 		return usagef("prune: --layers %d", o.layers.Layers)
 	case o.layers.Layers > 0 && o.layers.Keep != nil:
 		return usagef("prune takes --layers or --keep, not both")
-	case o.width.Heads < 0 || o.width.Neurons < 0:
-		return usagef("prune: --heads %g --ffn %g: how much goes cannot be less than nothing", o.width.Heads, o.width.Neurons)
+	case !isAmount(o.width.Heads) || !isAmount(o.width.Neurons):
+		return usagef("prune: --heads %g --ffn %g: want a whole number, or a share below 1", o.width.Heads, o.width.Neurons)
 	case o.vocabulary != "" && o.save.Variant != "":
 		return usagef("prune: a variant shares the directory's tokenizer: --vocab makes a directory, with -o DIR")
 	case o.layers.Layers == 0 && o.layers.Keep == nil && !o.more() && !o.planOnly:
@@ -119,6 +120,9 @@ func (o *pruneOptions) check() error {
 	}
 	return checkPooling(o.open.Pooling)
 }
+
+// isAmount reports whether x is how much can go: a whole number, or a share below 1.
+func isAmount(x float64) bool { return x >= 0 && (x < 1 || x == math.Trunc(x) && !math.IsInf(x, 0)) }
 
 // narrows reports whether layers are to become narrower.
 func (o *pruneOptions) narrows() bool { return o.width.Heads > 0 || o.width.Neurons > 0 }

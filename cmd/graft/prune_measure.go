@@ -47,6 +47,9 @@ func (o *measureOptions) flags() []cli.Flag {
 
 // check finds what a criterion lacks.
 func (o *measureOptions) check(layers prune.Options) error {
+	if o.samples < 1 {
+		return usagef("prune: --samples %d: nothing can be measured on no texts", o.samples)
+	}
 	if strings.HasSuffix(layers.Criterion, "leave-one-out") && len(o.tasks.Value()) == 0 && layers.Keep == nil {
 		return withHint(usagef("prune: --criterion %s measures retrieval", layers.Criterion), "add --task NAME, and --data DIR")
 	}
@@ -55,16 +58,17 @@ func (o *measureOptions) check(layers prune.Options) error {
 
 // sample are the texts to measure on, without blank ones.
 func (o *measureOptions) sample(ctx context.Context) ([]string, error) {
-	if o.texts == "" {
-		return runtime.SampleTexts(), nil
+	list, source := runtime.SampleTexts(), "the built-in sample"
+	if o.texts != "" {
+		var err error
+		if list, err = allTexts(ctx, o.texts, o.samples); err != nil {
+			return nil, err
+		}
+		source = o.texts
 	}
-	list, err := allTexts(ctx, o.texts, o.samples)
-	if err != nil {
-		return nil, err
-	}
-	list = slices.DeleteFunc(list, func(s string) bool { return strings.TrimSpace(s) == "" })
+	list = slices.DeleteFunc(list[:min(len(list), o.samples)], func(s string) bool { return strings.TrimSpace(s) == "" })
 	if len(list) < fewestTexts {
-		return nil, fmt.Errorf("read texts: %s: %d texts that are not blank, at least %d are needed to measure on", o.texts, len(list), fewestTexts)
+		return nil, fmt.Errorf("read texts: %s: %d texts that are not blank, at least %d are needed to measure on", source, len(list), fewestTexts)
 	}
 	return list, nil
 }
