@@ -43,6 +43,9 @@ func openONNX(dir, file string, o OpenOptions) (*Model, error) {
 	if err := m.readMetadata(o); err != nil {
 		return nil, err
 	}
+	if err := m.completeShapes(); err != nil {
+		return nil, err
+	}
 	if err := m.nameInputs(); err != nil {
 		return nil, err
 	}
@@ -76,6 +79,22 @@ func (m *Model) measure() {
 			m.Modules.MaxLength = rows
 		}
 	}
+}
+
+// completeShapes gives inputs of which the file does not even say how many axes they have the two of tokens, and
+// what follows of them to the rest.
+func (m *Model) completeShapes() error {
+	g, vague := m.Graph.Graph, false
+	for _, v := range g.Inputs {
+		if v.Shape() == nil && v.Init == nil && g.Initializer(v.Name) == nil {
+			v.Type, vague = graph.TensorType(v.DType(), graph.Symbol("batch"), graph.Symbol("sequence")), true
+		}
+	}
+	if !vague {
+		return nil
+	}
+	m.File = "" // a runtime could not tell from it how wide the vectors are
+	return graph.Infer(m.Graph)
 }
 
 // nameInputs gives the inputs our names and takes position_ids from the mask.

@@ -106,6 +106,35 @@ func TestForeignWithTextVectors(t *testing.T) {
 	}
 }
 
+// A file that does not even say how many axes its inputs and outputs have is the same model.
+func TestForeignWithoutShapes(t *testing.T) {
+	path := foreign(t, "bert", 17, nil, func(g *graph.Graph) {
+		for _, v := range slices.Concat(g.Inputs, g.Outputs) {
+			v.Type = &graph.Type{Elem: v.Type.Elem}
+		}
+		for _, n := range g.Nodes {
+			for _, v := range n.Outputs {
+				if v != nil && !g.IsOutput(v) {
+					v.Type = nil
+				}
+			}
+		}
+	})
+	m, err := convert.Open(path, convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.Dim != 32 || m.File != "" {
+		t.Errorf("vectors of %d features, file %q: want 32, and a graph that says so", m.Dim, m.File)
+	}
+	for _, v := range m.Graph.Graph.Inputs {
+		if len(v.Shape()) != 2 {
+			t.Errorf("input %v, want two axes", v)
+		}
+	}
+}
+
 // Vectors of another element type, as a model in 16 bits gives them, are handed over in float32: those of tokens, which
 // are pooled here, and those of texts.
 func TestForeignElementTypes(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // PyTorch have.
 func TestGoldenPrunedScores(t *testing.T) {
 	if testing.Short() {
-		t.Skip("left out by -short for its two minutes: make golden runs it")
+		t.Skip("left out by -short for its minute a model: make golden runs it")
 	}
 	if !has("openvino") {
 		t.Skip("the openvino provider is not here")
@@ -34,20 +34,22 @@ func TestGoldenPrunedScores(t *testing.T) {
 		t.Fatal(err)
 	}
 	for layers, want := range map[int]float64{1: 0.624, 2: 0.596} {
-		dir := t.TempDir()
-		pruned := filepath.Join(dir, "pruned")
-		graft(t, "prune", model, "-o", pruned, "--layers", strconv.Itoa(layers), "--texts", texts, "--texts-max-length", "128")
-		var printed struct{ Models []evalReport }
-		text := graft(t, "eval", pruned, "--task", "SciFact", "--data", data, "-o", filepath.Join(dir, "out"), "--provider", "openvino", "--precision", "bf16", "--json")
-		if err := json.Unmarshal(text, &printed); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		result, err := evaluate.ReadTaskResult(printed.Models[0].Tasks[0].Files[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := result.Splits[0].Entries[0].Score("ndcg_at_10"); !ok || !(math.Abs(got-want) <= tolerance) {
-			t.Errorf("%d layers less: nDCG@10 is %.4f, want %.3f", layers, got, want)
-		}
+		t.Run(strconv.Itoa(layers), func(t *testing.T) {
+			dir := t.TempDir()
+			pruned := filepath.Join(dir, "pruned")
+			graft(t, "prune", model, "-o", pruned, "--layers", strconv.Itoa(layers), "--texts", texts, "--texts-max-length", "128")
+			var printed struct{ Models []evalReport }
+			text := graft(t, "eval", pruned, "--task", "SciFact", "--data", data, "-o", filepath.Join(dir, "out"), "--provider", "openvino", "--precision", "bf16", "--json")
+			if err := json.Unmarshal(text, &printed); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			result, err := evaluate.ReadTaskResult(printed.Models[0].Tasks[0].Files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := result.Splits[0].Entries[0].Score("ndcg_at_10"); !ok || !(math.Abs(got-want) <= tolerance) {
+				t.Errorf("%d layers less: nDCG@10 is %.4f, want %.3f", layers, got, want)
+			}
+		})
 	}
 }
