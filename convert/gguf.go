@@ -86,8 +86,8 @@ func hfName(name string) (hf, module string) {
 func (t *translation) addGGUF(meta ggufMeta, arch ggufArch) error {
 	for _, x := range meta.Tensors {
 		name, module := hfName(x.Name)
-		if x.Name == "rope_freqs.weight" {
-			return errors.New(`tensor "rope_freqs.weight": rotary positions scaled by a table are not supported`)
+		if x.Name == ropeTable {
+			continue // config.json says it
 		}
 		heads := meta.heads()[module]
 		if arch.interleaved && heads > 0 {

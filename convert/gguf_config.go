@@ -73,6 +73,9 @@ func (m ggufMeta) config(arch ggufArch) (map[string]any, error) {
 		}
 	}
 	scaling, err := m.scaling()
+	if err == nil && scaling == nil {
+		scaling, err = m.tableScaling(config["rope_theta"].(float64), uint64(headDim))
+	}
 	if scaling != nil {
 		config["rope_scaling"] = scaling
 	}
