@@ -186,7 +186,7 @@ func TestOpenMistakes(t *testing.T) {
 		{whole, nil, Options{Provider: "gpu"}, `unknown execution provider "gpu" (known: cpu, openvino, cuda, tensorrt)`},
 		{whole, nil, Options{Precision: "bf16"}, `provider cpu has no precision "bf16" (it has f32)`},
 		{whole, nil, Options{Optimization: "most"}, `unknown optimization level "most"`},
-		{whole, nil, Options{ProviderOptions: map[string]string{"a": "b"}}, "provider cpu takes no options, got a"},
+		{whole, nil, Options{ProviderOptions: map[string]string{"a": "b"}}, "provider cpu: it takes no options, got a"},
 		{file("op.onnx", []byte(strings.Replace(string(model), "Add", "Adc", 1))), nil, Options{}, "Adc"},
 	} {
 		_, err := Open(c.path, c.outputs, c.o)
