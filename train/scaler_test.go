@@ -9,10 +9,12 @@ import (
 	"testing"
 
 	"graft/graph"
+	"graft/train/torch"
 )
 
 // Loss scaling changes nothing but the steps that overflow: those are left out, and the scale is halved.
 func TestLossScale(t *testing.T) {
+	defer torch.Lock()() // how many threads compute is a thread's own, and rounds sums
 	m := tinyModel(t)
 	steps := func(scale float64) (lines []*StepLine, weights []*graph.Tensor) {
 		o := tinyOptions(t)

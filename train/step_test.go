@@ -333,6 +333,7 @@ func TestStepRefuses(t *testing.T) {
 	o := g.options()
 	x := newTrainer(t, g.graph(t), o, nil)
 	good := goldenBatches(t)[0]
+	x.gradient(t, good) // starts the workers
 	for want, change := range map[string]func(b *dataset.Batch){
 		"the batch is empty":                          func(b *dataset.Batch) { b.Groups = nil },
 		"row 2 has 3 passages, want 4":                func(b *dataset.Batch) { b.Groups[1].Passages = b.Groups[1].Passages[:3] },

@@ -27,6 +27,7 @@ type trainer struct {
 
 func newTrainer(t testing.TB, m *graph.Model, o Options, gatherer loss.Gatherer) *trainer {
 	t.Helper()
+	t.Cleanup(torch.Lock()) // how many threads compute is a thread's own, and decides how many workers there are
 	lora := make(map[string]bool)
 	for _, v := range m.Graph.Initializers {
 		if strings.HasPrefix(v.Name, pass.LoRAPrefix) {
