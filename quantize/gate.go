@@ -15,7 +15,7 @@ func (j *job) measurable() bool {
 	return j.Vectors != nil && j.Target != CUDA && j.scheme.dtype != graph.BFloat16
 }
 
-// withinLoss measures what the vectors lost, and migrates scale where less is lost so. Where it is more than
+// withinLoss measures what the vectors lost, and takes outliers apart and migrates scale where less is lost so. Where it is more than
 // MaxLoss, each weight's part in it is measured, and the most sensitive ones stay in float32 until
 // the rest is within it.
 func (j *job) withinLoss(p *Plan) error {
@@ -31,6 +31,9 @@ func (j *job) withinLoss(p *Plan) error {
 	}
 	loss, err := j.loss(before)
 	if err != nil {
+		return err
+	}
+	if loss, err = j.separator(before, loss); err != nil {
 		return err
 	}
 	if loss, p.Smooth, err = j.smoother(before, loss); err != nil {
@@ -63,6 +66,32 @@ func (j *job) withinLoss(p *Plan) error {
 		}
 	}
 	return fmt.Errorf("a loss of at most %g cannot be reached: it is %.5f with every weight in float32", j.MaxLoss, loss)
+}
+
+// tolerable is the loss up to which one range for all features of a value will do. Below it, outliers apart give a larger
+// cosine, but no better ranking, and cost some speed (docs/benchmarks.md).
+const tolerable = 0.01
+
+// separator takes outliers apart where one range loses more than is tolerable, if less is lost so.
+func (j *job) separator(before [][]float32, loss float64) (float64, error) {
+	if !j.scheme.smooths || !(loss > tolerable) {
+		return loss, nil
+	}
+	other := *j
+	other.apart = true
+	if err := errors.Join(other.calibrate(), other.attempt()); err != nil {
+		return 0, err
+	}
+	apart, err := other.loss(before)
+	if err != nil {
+		return 0, err
+	}
+	j.Log("loss %.5f, with outliers apart %.5f", loss, apart)
+	if apart >= loss {
+		return loss, nil
+	}
+	*j = other
+	return apart, nil
 }
 
 // smoother keeps the migration of scale where it measures better, for schemes that quantize activations.

@@ -19,6 +19,7 @@ type job struct {
 	original *graph.Model // as it was given
 	source   *graph.Model // lowered, in float32 (or in the scheme's 16 bits)
 
+	apart       bool            // outliers are computed apart
 	calibration *calibration    // what was measured on source; shared by all attempts
 	excluded    map[string]bool // modules that stay in float32 for MaxLoss
 

@@ -42,7 +42,7 @@ func methodNamed(name string) (Method, error) {
 }
 
 // measureLimits finds the range of every product's input over the real tokens of the calibration texts, but for
-// features that are taken apart: in one pass, and where the method asks for the distribution in a second one, which
+// features that are computed apart: in one pass, and where the method asks for the distribution in a second one, which
 // counts within the range that the first found.
 func measureLimits(j *job) error {
 	method, err := methodNamed(j.Method)
@@ -73,7 +73,7 @@ func measureLimits(j *job) error {
 		if !span(features[i], nil).finite() {
 			return fmt.Errorf("value %q is not finite on the calibration texts", v.Name)
 		}
-		if apart[v] {
+		if j.apart && apart[v] {
 			j.calibration.outliers[v.Name] = outliers(features[i])
 		}
 		ranges[i] = span(features[i], j.calibration.outliers[v.Name])

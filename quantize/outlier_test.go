@@ -91,6 +91,7 @@ func TestOutliersAreTakenApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.apart = true
 	before, err := o.Vectors(context.Background(), j.source)
 	if err != nil {
 		t.Fatal(err)
