@@ -77,21 +77,11 @@ func (j *job) separator(before [][]float32, loss float64) (float64, error) {
 	if !j.scheme.smooths || !(loss > tolerable) {
 		return loss, nil
 	}
-	other := *j
-	other.apart = true
-	if err := errors.Join(other.calibrate(), other.attempt()); err != nil {
-		return 0, err
-	}
-	apart, err := other.loss(before)
-	if err != nil {
-		return 0, err
-	}
-	j.Log("loss %.5f, with outliers apart %.5f", loss, apart)
-	if apart >= loss {
-		return loss, nil
-	}
-	*j = other
-	return apart, nil
+	loss, _, err := j.better("outliers apart", before, loss, func(other *job) error {
+		other.apart = true
+		return nil
+	})
+	return loss, err
 }
 
 // smoother keeps the migration of scale where it measures better, for schemes that quantize activations.
@@ -99,24 +89,35 @@ func (j *job) smoother(before [][]float32, loss float64) (float64, bool, error) 
 	if !j.scheme.smooths || len(smoothings(j.source.Graph)) == 0 {
 		return loss, false, nil
 	}
+	return j.better("scale migrated to weights", before, loss, func(other *job) error {
+		other.source = j.source.Clone()
+		if err := graph.Infer(other.source); err != nil {
+			return err
+		}
+		return other.smooth()
+	})
+}
+
+// better changes a copy of j, calibrates and attempts it, and goes on with it if it loses less. It returns the loss of
+// what j is then, and whether it was changed.
+func (j *job) better(what string, before [][]float32, loss float64, change func(other *job) error) (float64, bool, error) {
 	other := *j
-	other.source = j.source.Clone()
-	if err := graph.Infer(other.source); err != nil {
+	if err := change(&other); err != nil {
 		return 0, false, err
 	}
-	if err := errors.Join(other.smooth(), other.calibrate(), other.attempt()); err != nil {
+	if err := errors.Join(other.calibrate(), other.attempt()); err != nil {
 		return 0, false, err
 	}
-	smoothed, err := other.loss(before)
+	changed, err := other.loss(before)
 	if err != nil {
 		return 0, false, err
 	}
-	j.Log("loss %.5f, with scale migrated to weights %.5f", loss, smoothed)
-	if smoothed >= loss {
+	j.Log("loss %.5f, with %s %.5f", loss, what, changed)
+	if changed >= loss {
 		return loss, false, nil
 	}
 	*j = other
-	return smoothed, true, nil
+	return changed, true, nil
 }
 
 // sensitivity orders the quantized weights by how much less is lost with each alone in float32, the
