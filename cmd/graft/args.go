@@ -245,3 +245,12 @@ func (l *commandLine) readConfig() error {
 	}
 	return nil
 }
+
+// listed is the names of what a table holds, as a flag's usage lists them.
+func listed[T any](table []T, name func(T) string) string {
+	var names []string
+	for _, entry := range table {
+		names = append(names, name(entry))
+	}
+	return strings.Join(names, ", ")
+}

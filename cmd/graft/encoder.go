@@ -49,11 +49,7 @@ func (o *encoderOptions) flags() []cli.Flag {
 }
 
 func poolingNames() string {
-	var names []string
-	for _, p := range convert.PoolingModes() {
-		names = append(names, p.Flag)
-	}
-	return strings.Join(names, ", ")
+	return listed(convert.PoolingModes(), func(p convert.PoolingMode) string { return p.Flag })
 }
 
 // checkPooling refuses a --pooling that there is not; several are joined by "+", none is the model's.

@@ -36,11 +36,7 @@ func (o *presetOptions) flags() []cli.Flag {
 }
 
 func presetNames() string {
-	var names []string
-	for _, p := range convert.Presets() {
-		names = append(names, p.Name)
-	}
-	return strings.Join(names, ", ")
+	return listed(convert.Presets(), func(p *convert.Preset) string { return p.Name })
 }
 
 // settle puts into open what the preset and the templates say and open does not.

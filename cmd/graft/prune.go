@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -81,19 +80,11 @@ func (o *pruneOptions) modelFlags() []cli.Flag {
 }
 
 func criterionNames() string {
-	var names []string
-	for _, c := range prune.Criteria() {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, ", ")
+	return listed(prune.Criteria(), func(c prune.Criterion) string { return c.Name })
 }
 
 func widthCriterionNames() string {
-	var names []string
-	for _, c := range prune.WidthCriteria() {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, ", ")
+	return listed(prune.WidthCriteria(), func(c prune.WidthCriterion) string { return c.Name })
 }
 
 // check finds mistakes of the command line before a model is read.

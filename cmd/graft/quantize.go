@@ -81,19 +81,11 @@ func quantizeCommand() *cli.Command {
 }
 
 func schemeNames() string {
-	var names []string
-	for _, s := range quantize.Schemes() {
-		names = append(names, s.Name)
-	}
-	return strings.Join(names, ", ")
+	return listed(quantize.Schemes(), func(s quantize.Scheme) string { return s.Name })
 }
 
 func methodNames() string {
-	var names []string
-	for _, m := range quantize.Methods() {
-		names = append(names, m.Name)
-	}
-	return strings.Join(names, ", ")
+	return listed(quantize.Methods(), func(m quantize.Method) string { return m.Name })
 }
 
 // check finds mistakes of the command line before a model is read.
