@@ -57,8 +57,8 @@ func measureLimits(j *job) error {
 				features[i] = make([]limits, len(x[i])/len(mask))
 			}
 			eachRow(mask, x[i], func(row []float32) {
-				for f := range row {
-					features[i][f].include(row[f : f+1])
+				for f, x := range row {
+					features[i][f].include(x)
 				}
 			})
 		}
@@ -153,14 +153,12 @@ func eachRow(mask []int64, x []float32, f func([]float32)) {
 	}
 }
 
-// include widens l to hold all of x; NaN stays.
-func (l *limits) include(x []float32) {
-	for _, f := range x {
-		if f < l.low || f != f {
-			l.low = f
-		}
-		if f > l.high {
-			l.high = f
-		}
+// include widens l to hold x; NaN stays.
+func (l *limits) include(x float32) {
+	if x < l.low || x != x {
+		l.low = x
+	}
+	if x > l.high {
+		l.high = x
 	}
 }

@@ -241,7 +241,9 @@ func TestMethods(t *testing.T) {
 
 func chosen(m Method, x []float32) limits {
 	var l limits
-	l.include(x)
+	for _, f := range x {
+		l.include(f)
+	}
 	h := newHistogram(l)
 	h.add(x)
 	return m.choose(h)

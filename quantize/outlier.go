@@ -42,7 +42,8 @@ func span(features []limits, without []int) limits {
 	var all limits
 	for i, l := range features {
 		if _, out := slices.BinarySearch(without, i); !out {
-			all.include([]float32{l.low, l.high})
+			all.include(l.low)
+			all.include(l.high)
 		}
 	}
 	return all

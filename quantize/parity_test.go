@@ -18,7 +18,9 @@ import (
 func TestStaticIsONNXRuntimes(t *testing.T) {
 	in, want := openTensors(t, "linear", "tensors.safetensors"), openTensors(t, "linear", "matmul_only_no_output_q.safetensors")
 	var l limits
-	l.include(in.floats("x"))
+	for _, f := range in.floats("x") {
+		l.include(f)
+	}
 	m := applied(t, readModel(t, "linear", "fp32.onnx"), "int8-static", TensorRT, &calibration{ranges: map[string]limits{"x": l}})
 	for _, name := range []string{"W_scale", "x_scale"} {
 		near(t, name, initializer(t, m, name), want.floats(name), scaleTolerance)
@@ -35,7 +37,9 @@ func TestStaticIsONNXRuntimes(t *testing.T) {
 func TestAsymmetricRangeIsONNXRuntimes(t *testing.T) {
 	in, want := openTensors(t, "linear", "tensors.safetensors"), openTensors(t, "linear", "default.safetensors")
 	var l limits
-	l.include(in.floats("x"))
+	for _, f := range in.floats("x") {
+		l.include(f)
+	}
 	scale, zero := l.asymmetric()
 	near(t, "x_scale", []float32{scale}, want.floats("x_scale"), scaleTolerance)
 	if z := int(int8(want.bytes("x_zero_point")[0])) + 128; int(zero) != z {
