@@ -36,7 +36,7 @@ func openAdapted(path string, o OpenOptions) (*Model, error) {
 		}
 		return m, nil
 	}
-	dir, err := OpenOptions{Hub: o.Hub}.fetch(o.Adapter)
+	dir, err := OpenOptions{Hub: o.Hub, Context: o.Context}.fetch(o.Adapter)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -225,6 +226,23 @@ func TestHubResumes(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the file differs (%v)", err)
 	}
+}
+
+// A download ends with the context of who opens the model, as early as the first byte, and goes on later.
+func TestHubEndsWithContext(t *testing.T) {
+	server := newHub(t)
+	client := server.client(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	client.Progress = func(string, int64, int64) { cancel() }
+	if _, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client, Context: ctx}); !errors.Is(err, context.Canceled) {
+		t.Errorf("opened with a context that ended: %v", err)
+	}
+	client.Progress = nil
+	m, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
 }
 
 func TestHubMistakes(t *testing.T) {

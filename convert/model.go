@@ -9,6 +9,7 @@ package convert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,6 +82,7 @@ type OpenOptions struct {
 	Bidirectional bool              // decoders: attend to all real tokens
 	HiddenStates  bool              // add the outputs hidden_states.0 (the embeddings), .1, … (the blocks)
 	Hub           *Hub              // where hf:… is found; nil: as the environment says
+	Context       context.Context   // ends what is fetched; nil: context.Background()
 
 	// Adapter is a LoRA adapter in PEFT's format to merge: a directory or hf:org/name[@revision].
 	Adapter string
@@ -149,10 +151,10 @@ func (o OpenOptions) fetch(path string) (string, error) {
 	if o.Hub == nil {
 		o.Hub = HubFromEnv(os.Getenv)
 	}
-	hub := *o.Hub
+	hub, ctx := *o.Hub, cmp.Or(o.Context, context.Background())
 	if !ok { // org/name, as other libraries write it: from the cache alone, for it may be a mistyped path
 		hub.Offline = true
-		if dir, err := hub.Fetch(context.Background(), path); err == nil {
+		if dir, err := hub.Fetch(ctx, path); err == nil {
 			return dir, nil
 		}
 		return "", fmt.Errorf("%w; on the hub it is hf:%s", fs.ErrNotExist, path)
@@ -161,7 +163,7 @@ func (o OpenOptions) fetch(path string) (string, error) {
 		file := "onnx/model_" + o.Variant + ".onnx"
 		hub.Extra = []string{file, file + "_data", file + ".data"}
 	}
-	return hub.Fetch(context.Background(), name)
+	return hub.Fetch(ctx, name)
 }
 
 // modelDir is the model directory that an ONNX file belongs to: the one above onnx/, else its own.

@@ -101,7 +101,7 @@ func openEncoder(ctx context.Context, path string, o encoderOptions, log io.Writ
 	if err := o.settle(); err != nil {
 		return nil, err
 	}
-	m, err := convert.Open(path, o.open)
+	m, err := openModel(ctx, path, o.open, log)
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func eval(ctx context.Context, o *evalOptions, stdout, stderr io.Writer) error {
 	o.takeInstruction()
 	models, err := o.models()
 	if err == nil {
-		err = o.openable(models)
+		err = o.openable(ctx, models, stderr)
 	}
 	if err != nil {
 		return err

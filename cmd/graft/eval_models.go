@@ -2,15 +2,15 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"graft/convert"
 )
 
 // pair is a model for queries and one for documents, most often the same.
@@ -52,7 +52,7 @@ func (o *evalOptions) models() ([]pair, error) {
 
 // openable opens each of several models once, which reads little of it, so that a mistake in the last does not
 // come to light when the others are evaluated.
-func (o *evalOptions) openable(models []pair) error {
+func (o *evalOptions) openable(ctx context.Context, models []pair, stderr io.Writer) error {
 	if len(models) == 1 && models[0].query == models[0].document {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (o *evalOptions) openable(models []pair) error {
 			if opened[path] {
 				continue
 			}
-			m, err := convert.Open(path, e.open)
+			m, err := openModel(ctx, path, e.open, stderr)
 			if err != nil {
 				return err
 			}

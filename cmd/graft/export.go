@@ -102,7 +102,7 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	if err := o.preset.settle(&o.open); err != nil {
 		return err
 	}
-	m, err := convert.Open(o.model, o.open)
+	m, err := openModel(ctx, o.model, o.open, stderr)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,13 +43,13 @@ func inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return inspect(model, *o, c.App.Writer)
+			return inspect(c.Context, model, *o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
 }
 
-func inspect(path string, o inspectOptions, w io.Writer) error {
-	m, err := convert.Open(path, o.open)
+func inspect(ctx context.Context, path string, o inspectOptions, w, stderr io.Writer) error {
+	m, err := openModel(ctx, path, o.open, stderr)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (o *pruneOptions) narrows() bool { return o.width.Heads > 0 || o.width.Neur
 func (o *pruneOptions) more() bool { return o.narrows() || o.vocabulary != "" || o.dim != 0 }
 
 func pruneModel(ctx context.Context, o *pruneOptions, stdout, stderr io.Writer) error {
-	m, err := o.read()
+	m, err := o.read(ctx, stderr)
 	if err != nil {
 		return err
 	}
@@ -188,10 +188,10 @@ func (o *pruneOptions) plan(ctx context.Context, m *convert.Model, stderr io.Wri
 
 // read opens the model in the form that pruning looks into. That the output can be written is
 // found out before anything is measured.
-func (o *pruneOptions) read() (*convert.Model, error) {
+func (o *pruneOptions) read(ctx context.Context, stderr io.Writer) (*convert.Model, error) {
 	o.open.Normalize = o.normalize
 	o.open.Prompts = prompts(o.queryPrompt, o.documentPrompt)
-	m, err := convert.Open(o.model, o.open)
+	m, err := openModel(ctx, o.model, o.open, stderr)
 	if err != nil {
 		return nil, err
 	}

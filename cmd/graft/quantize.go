@@ -114,7 +114,7 @@ func (o *quantizeOptions) check() error {
 }
 
 func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Writer) error {
-	m, err := convert.Open(o.model, o.open)
+	m, err := openModel(ctx, o.model, o.open, stderr)
 	if err != nil {
 		return err
 	}

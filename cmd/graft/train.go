@@ -137,7 +137,7 @@ func runTraining(ctx context.Context, o *trainOptions, stdout, stderr io.Writer)
 	}
 	o.sayIgnored(stderr)
 	p := newTrainProgress(stderr)
-	t, err := openTrainee(o, p)
+	t, err := openTrainee(ctx, o, p)
 	if err != nil {
 		return err
 	}

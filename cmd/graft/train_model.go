@@ -33,7 +33,7 @@ type trainee struct {
 func (t *trainee) warn(text string) { t.progress.say("graft: warning: " + text) }
 
 // openTrainee opens MODEL and settles what depends on it: lengths, prompts, Matryoshka's widths.
-func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
+func openTrainee(ctx context.Context, o *trainOptions, p *trainProgress) (*trainee, error) {
 	if o.train.FineTuneType == "lora" && fileExists(filepath.Join(o.model, "adapter_config.json")) && !fileExists(filepath.Join(o.model, "config.json")) {
 		return nil, withHint(usagef("train: %q is an adapter: another one over it has no base model", o.model),
 			"graft export merges it into a model, which can be trained")
@@ -43,7 +43,7 @@ func openTrainee(o *trainOptions, p *trainProgress) (*trainee, error) {
 		return nil, err
 	}
 	o.open.Normalize, o.open.Unnormalized = &o.train.Normalized, true
-	m, err := convert.Open(o.model, o.open)
+	m, err := openModel(ctx, o.model, o.open, p.w)
 	if err != nil {
 		return nil, err
 	}

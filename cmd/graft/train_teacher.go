@@ -29,7 +29,7 @@ func openTeacher(ctx context.Context, o *trainOptions, p *trainProgress) (*teach
 	t := &teacher{path: o.train.Teacher, progress: p}
 	t.options.open = convert.OpenOptions{Pooling: o.teacherPooling, ONNX: true}
 	t.options.run.Provider, t.options.run.Threads = runtime.Auto, o.train.Threads
-	m, err := convert.Open(t.path, t.options.open)
+	m, err := openModel(ctx, t.path, t.options.open, p.w)
 	if err != nil {
 		return nil, fmt.Errorf("open teacher: %w", err)
 	}
