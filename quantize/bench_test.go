@@ -2,6 +2,7 @@ package quantize
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -23,7 +24,8 @@ func BenchmarkRound(b *testing.B) {
 		b.Run(fmt.Sprintf("int%d", bits), func(b *testing.B) {
 			b.SetBytes(2 * k * n)
 			for b.Loop() {
-				if _, err := newBlocks(k, n, blockSize, bits, bits == 4).round(wide); err != nil {
+				q := blocking{k: k, n: n, size: blockSize, bits: bits, asymmetric: bits == 4}
+				if _, _, err := q.rounding(wide).write(io.Discard); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -32,7 +34,7 @@ func BenchmarkRound(b *testing.B) {
 	b.Run("table", func(b *testing.B) {
 		b.SetBytes(2 * k * n)
 		for b.Loop() {
-			if _, _, _, err := roundRows(wide); err != nil {
+			if _, _, err := roundRows(wide).write(io.Discard); err != nil {
 				b.Fatal(err)
 			}
 		}

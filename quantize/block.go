@@ -1,92 +1,107 @@
 package quantize
 
 import (
+	"io"
 	"math"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
+	"math/bits"
 
 	"graft/graph"
 )
 
-// blocks is a matrix [K, N] in codes of 4 or 8 bits without sign, with a scale for each block of K of a
-// column: w ≈ (code - zero)·scale. It is laid out as com.microsoft.MatMulNBits reads it.
-type blocks struct {
+// blocking is a way to store a matrix [K, N] in codes of 4 or 8 bits without sign, with a scale for each block of K of
+// a column: w ≈ (code - zero)·scale. It is laid out as com.microsoft.MatMulNBits reads it.
+type blocking struct {
 	k, n, size, bits int
-	codes            []uint8   // [N, ceil(K/size), size], a code each; those past K are 0
-	scales           []float32 // [N, ceil(K/size)]
-	zeros            []uint8   // the same; nil: half of the range for all
-	positive         bool      // scales are above 0, which costs a code where there are no zero points
+	asymmetric       bool // blocks have zero points; else half of the range is theirs
+	positive         bool // scales are above 0, which costs a code where there are no zero points
+}
+
+// blocks are the codes of a matrix, or of some of its columns.
+type blocks struct {
+	blocking
+	codes  []uint8   // [N, ceil(K/size), size], a code each; those past K are 0
+	scales []float32 // [N, ceil(K/size)]
+	zeros  []uint8   // the same; nil where there are no zero points
 }
 
 // blockSize is the number of weights that share a scale: what CUDA's fused kernels want, and the
 // finest that costs little.
 const blockSize = 32
 
-func newBlocks(k, n, size, bits int, asymmetric bool) *blocks {
-	q := &blocks{k: k, n: n, size: size, bits: bits}
-	q.codes = make([]uint8, n*q.perColumn()*size)
-	q.scales = make([]float32, n*q.perColumn())
-	if asymmetric {
+// columns are blocks for n columns, to be filled.
+func (b blocking) columns(n int) *blocks {
+	b.n = n
+	q := &blocks{blocking: b, codes: make([]uint8, n*b.perColumn()*b.size), scales: make([]float32, n*b.perColumn())}
+	if b.asymmetric {
 		q.zeros = make([]uint8, len(q.scales))
 	}
 	return q
 }
 
 // perColumn is the number of blocks of a column.
-func (q *blocks) perColumn() int { return (q.k + q.size - 1) / q.size }
+func (b blocking) perColumn() int { return (b.k + b.size - 1) / b.size }
 
-// round quantizes a float32 matrix to nearest, given as its transpose [N, K], as models store the weights of products: columns
-// are read as a stream and rounded on all cores. It returns the relative error, of a large matrix that of some columns.
-func (q *blocks) round(transposed *graph.Tensor) (float64, error) {
-	const columns = 64 // at a time
-	parts := make([]deviation, (q.n+columns-1)/columns)
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := transposed.Float32Chunks(columns*q.k, func(at int64, w []float32) error {
-		first := int(at) / q.k
-		group.Go(func() error {
-			for c := range len(w) / q.k {
-				q.roundColumn(first+c, w[c*q.k:(c+1)*q.k], &parts[first/columns])
-			}
-			return nil
-		})
-		return nil
-	})
-	group.Wait()
-	var all deviation
-	for _, p := range parts {
-		all.error, all.of = all.error+p.error, all.of+p.of
+// most is the largest code.
+func (b blocking) most() int32 { return int32(1)<<b.bits - 1 }
+
+// each rounds a float32 matrix to nearest, given as its transpose [N, K], as models store the weights of products: it is
+// read as a stream, and use gets some columns after the other. It returns the relative error, of a large matrix that of some columns.
+func (b blocking) each(transposed *graph.Tensor, use func(*blocks) error) (relative float64, err error) {
+	type part struct {
+		*blocks
+		deviation
 	}
+	var all deviation
+	err = inOrder(transposed, func(first int, columns []float32) part {
+		q, d := b.round(first, columns)
+		return part{q, d}
+	}, func(p part) error {
+		all.error, all.of = all.error+p.error, all.of+p.of
+		if !finite(p.scales) {
+			return errNotFinite
+		}
+		return use(p.blocks)
+	})
 	return all.relative(), err
 }
 
-func (q *blocks) roundColumn(c int, w []float32, d *deviation) {
-	for b := range q.perColumn() {
-		part := w[b*q.size : min((b+1)*q.size, q.k)]
-		q.fit(c, b, part)
-		i := c*q.perColumn() + b
-		scale, zero, inverse, most := q.scales[i], q.zero(i), q.inverse(i), q.most()
-		codes := q.codes[i*q.size:][:len(part)]
-		for k, x := range part {
-			codes[k] = uint8(nearest(x*inverse+zero, most))
+// round quantizes columns of the matrix from the first on, and tells what they miss.
+func (b blocking) round(first int, transposed []float32) (*blocks, deviation) {
+	var d deviation
+	q := b.columns(len(transposed) / b.k)
+	for c := range q.n {
+		column := transposed[c*b.k:][:b.k]
+		for block := range q.perColumn() {
+			w := column[block*b.size : min((block+1)*b.size, b.k)]
+			q.fit(c, block, w)
+			i := c*q.perColumn() + block
+			encode(q.codes[i*q.size:], w, q.inverse(i), q.zero(i), q.most())
 		}
-		if c%q.measured() != 0 {
-			continue
+		if sampled(first+c, b.n) {
+			q.deviates(c, column, &d)
 		}
-		for k, x := range part {
-			d.add(x, (float32(codes[k])-zero)*scale)
-		}
+	}
+	return q, d
+}
+
+// encode rounds the weights of a block to their codes, at least 0 and at most most.
+func encode(codes []uint8, w []float32, inverse, zero float32, most int32) {
+	codes = codes[:len(w)]
+	for i, x := range w {
+		codes[i] = uint8(nearest(float32(x*inverse)+zero, most))
 	}
 }
 
-// measured is how many columns there are to one of which the error is taken: all of a small matrix, an eighth of a large one, which
-// takes a third less time so.
-func (q *blocks) measured() int {
-	if q.n < 1024 {
-		return 1
+// deviates adds what the codes of a column miss of its weights.
+func (q *blocks) deviates(c int, column []float32, d *deviation) {
+	for block := range q.perColumn() {
+		w := column[block*q.size : min((block+1)*q.size, q.k)]
+		i := c*q.perColumn() + block
+		scale, zero, codes := q.scales[i], q.zero(i), q.codes[i*q.size:][:len(w)]
+		for k, x := range w {
+			d.add(x, (float32(codes[k])-zero)*scale)
+		}
 	}
-	return 8
 }
 
 // fit sets the scale of a block from its weights as ONNX Runtime's quantizer does (core/mlas/lib/
@@ -94,30 +109,34 @@ func (q *blocks) measured() int {
 // opposite of its sign; asymmetric, the range, 0 included, is spread over all codes.
 func (q *blocks) fit(column, block int, w []float32) {
 	i := column*q.perColumn() + block
-	lowest, highest := extremes(w)
-	if q.positive {
-		q.scales[i] = max(highest, -lowest) / float32(int(1)<<(q.bits-1)-1)
-		if q.scales[i] == 0 {
+	if q.zeros == nil {
+		x := largest(w)
+		if !q.positive {
+			q.scales[i] = x / -float32(int(1)<<(q.bits-1))
+		} else if q.scales[i] = max(x, -x) / float32(int(1)<<(q.bits-1)-1); q.scales[i] == 0 {
 			q.scales[i] = 1
 		}
 		return
 	}
-	if q.zeros == nil {
-		largest := lowest
-		if highest > -lowest {
-			largest = highest
-		}
-		q.scales[i] = largest / -float32(int(1)<<(q.bits-1))
-		return
-	}
+	lowest, highest := extremes(w)
 	q.scales[i] = (highest - lowest) / float32(q.most())
 	if q.scales[i] != 0 {
 		q.zeros[i] = uint8(nearest(-lowest/q.scales[i], q.most()))
 	}
 }
 
+// largest is the number of largest magnitude, the negative one of two. With their sign last, bits of floats order as
+// integers do by magnitude, and are compared without a branch: which is the next largest nobody can predict.
+func largest(w []float32) float32 {
+	var most uint32
+	for _, x := range w {
+		most = max(most, bits.RotateLeft32(math.Float32bits(x), 1))
+	}
+	return math.Float32frombits(bits.RotateLeft32(most, -1))
+}
+
 // extremes are the smallest and the largest number of w, 0 included. Bits of floats order as integers do, but for the
-// order of negative ones, and are compared without a branch: which is the next extreme nobody can predict.
+// order of negative ones.
 func extremes(w []float32) (lowest, highest float32) {
 	var low, high int32
 	for _, x := range w {
@@ -137,13 +156,11 @@ func (q *blocks) set(column, k int, w float32) float32 {
 	return (float32(code) - zero) * q.scales[i]
 }
 
-// nearest is the code next to x, ties away from zero.
-func nearest(x float32, most int32) int32 {
-	return min(max(int32(float64(x)+0.5), 0), most)
-}
+// belowHalf is the largest float32 below 1/2. With it in the place of 1/2, no number below 1/2 is rounded up to 1 by the sum itself.
+const belowHalf = 0x1.fffffep-2
 
-// most is the largest code.
-func (q *blocks) most() int32 { return int32(1)<<q.bits - 1 }
+// nearest is the code next to x, ties away from zero.
+func nearest(x float32, most int32) int32 { return min(max(int32(x+belowHalf), 0), most) }
 
 // inverse is 1 over the scale of block i; 0 for a block of zeros.
 func (q *blocks) inverse(i int) float32 {
@@ -181,8 +198,11 @@ func pack(codes []uint8, bits int) []uint8 {
 		return codes
 	}
 	out := make([]uint8, (len(codes)+1)/2)
-	for i, c := range codes {
-		out[i/2] |= c & 15 << (4 * (i % 2))
+	for i := range len(codes) / 2 {
+		out[i] = codes[2*i]&15 | codes[2*i+1]<<4
+	}
+	if len(codes)%2 == 1 {
+		out[len(out)-1] = codes[len(codes)-1] & 15
 	}
 	return out
 }
@@ -205,25 +225,92 @@ func (q *blocks) packedZeros() []uint8 {
 	return out
 }
 
-// bytes of codes, scales and zero points in a file.
-func (q *blocks) bytes() int64 {
-	n := len(q.codes)*q.bits/8 + 4*len(q.scales)
-	if q.zeros != nil {
-		n += len(q.packedZeros())
+// zeroBytes is the number of bytes of a column's zero points.
+func (b blocking) zeroBytes() int {
+	if !b.asymmetric {
+		return 0
 	}
-	return int64(n)
+	return (b.perColumn()*b.bits + 7) / 8
 }
 
-// matMulNBits makes n, a MatMul, multiply by q. accuracy is the operator's accuracy_level: 0 takes
-// what the runtime does best in float32, 4 rounds activations to 8 bits, block by block.
-func (q *blocks) matMulNBits(g *graph.Graph, n *graph.Node, parts []*graph.Value, accuracy int64) {
+// sizes are those of codes, scales and, where there are, zero points in a file.
+func (b blocking) sizes() []int64 {
+	n, per := int64(b.n), int64(b.perColumn())
+	sizes := []int64{n * per * int64(b.size*b.bits/8), 4 * n * per}
+	if b.asymmetric {
+		sizes = append(sizes, n*int64(b.zeroBytes()))
+	}
+	return sizes
+}
+
+// rounding is the matrix, given as its transpose, in b to nearest.
+func (b blocking) rounding(transposed *graph.Tensor) *rounding {
+	return &rounding{sizes: b.sizes(), write: func(codes io.Writer) ([][]byte, float64, error) {
+		others := make([][]byte, len(b.sizes())-1)
+		e, err := b.each(transposed, func(q *blocks) error {
+			parts := q.parts()
+			for i, part := range parts[1:] {
+				others[i] = append(others[i], part...)
+			}
+			_, err := codes.Write(parts[0])
+			return err
+		})
+		return others, e, err
+	}}
+}
+
+// parts are the codes, scales and, where there are, zero points as a file holds them.
+func (q *blocks) parts() [][]byte {
+	list := [][]byte{q.packed(), floatBytes(q.scales)}
+	if q.asymmetric {
+		list = append(list, q.packedZeros())
+	}
+	return list
+}
+
+// rowMajor are codes with sign [K, N] of 4 bits and scales [K/size, N], as DequantizeLinear reads them; size divides K.
+func (q *blocks) rowMajor() [][]byte {
+	codes, scales := make([]uint8, q.k*q.n), make([]float32, q.k/q.size*q.n)
+	for c := range q.n {
+		for k := range q.k {
+			i := c*q.perColumn() + k/q.size
+			codes[k*q.n+c] = q.codes[i*q.size+k%q.size] - 8
+			scales[k/q.size*q.n+c] = q.scales[i]
+		}
+	}
+	return [][]byte{pack(codes, 4), floatBytes(scales)}
+}
+
+// roundingRowMajor is rounding in the layout of rowMajor.
+func (b blocking) roundingRowMajor(transposed *graph.Tensor) *rounding {
+	return &rounding{sizes: b.sizes(), write: func(codes io.Writer) ([][]byte, float64, error) {
+		q, e, err := b.whole(transposed)
+		if err != nil {
+			return nil, 0, err
+		}
+		parts := q.rowMajor()
+		_, err = codes.Write(parts[0])
+		return parts[1:], e, err
+	}}
+}
+
+// whole are the blocks of all columns, in memory.
+func (b blocking) whole(transposed *graph.Tensor) (*blocks, float64, error) {
+	all := &blocks{blocking: b}
+	e, err := b.each(transposed, func(q *blocks) error {
+		all.codes, all.scales, all.zeros = append(all.codes, q.codes...), append(all.scales, q.scales...), append(all.zeros, q.zeros...)
+		return nil
+	})
+	return all, e, err
+}
+
+// matMulNBits makes n, a MatMul, multiply by what parts hold. The operator's accuracy_level is left at 0, with which
+// the runtime does what is best in float32; at 4 it would round activations to 8 bits, block by block.
+func (b blocking) matMulNBits(n *graph.Node, parts []*graph.Value) {
 	n.Op, n.Domain = "MatMulNBits", graph.Microsoft
 	n.Inputs = append(n.Inputs[:1:1], parts...)
 	n.Attrs = []graph.Attr{
-		graph.IntAttr("K", int64(q.k)), graph.IntAttr("N", int64(q.n)),
-		graph.IntAttr("bits", int64(q.bits)), graph.IntAttr("block_size", int64(q.size)),
-	}
-	if accuracy > 0 {
-		n.Attrs = append(n.Attrs, graph.IntAttr("accuracy_level", accuracy))
+		graph.IntAttr("K", int64(b.k)), graph.IntAttr("N", int64(b.n)),
+		graph.IntAttr("bits", int64(b.bits)), graph.IntAttr("block_size", int64(b.size)),
 	}
 }

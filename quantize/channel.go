@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"io"
 	"math"
 
 	"graft/graph"
@@ -10,7 +11,7 @@ import (
 // what onnxruntime.quantization makes with per_channel (quant_utils.py, compute_scale_zp).
 type channels struct {
 	k, n   int
-	codes  []int8    // row-major [K, N]
+	codes  []uint8   // row-major [K, N], the bits of int8
 	scales []float32 // [N]
 }
 
@@ -24,18 +25,23 @@ const (
 // newChannels rounds w to nearest, ties to even; the largest magnitude of a column gets the code most.
 // A column of zeros has the scale 1.
 func newChannels(w []float32, k, n int, most float32) *channels {
-	c := &channels{k: k, n: n, codes: make([]int8, len(w)), scales: make([]float32, n)}
-	for i, x := range w {
-		c.scales[i%n] = max(c.scales[i%n], float32(math.Abs(float64(x))))
-	}
-	for i, largest := range c.scales {
-		if c.scales[i] = largest / most; c.scales[i] == 0 {
-			c.scales[i] = 1
+	c := &channels{k: k, n: n, codes: make([]uint8, len(w)), scales: make([]float32, n)}
+	for i := 0; i < len(w); i += n {
+		for j, x := range w[i : i+n] {
+			c.scales[j] = max(c.scales[j], float32(math.Abs(float64(x))))
 		}
 	}
-	for i, x := range w {
-		q := math.RoundToEven(float64(x / c.scales[i%n]))
-		c.codes[i] = int8(min(max(q, -float64(most)), float64(most)))
+	for j, largest := range c.scales {
+		if c.scales[j] = largest / most; c.scales[j] == 0 {
+			c.scales[j] = 1
+		}
+	}
+	for i := 0; i < len(w); i += n {
+		codes := c.codes[i : i+n]
+		for j, x := range w[i : i+n] {
+			q := math.RoundToEven(float64(x / c.scales[j]))
+			codes[j] = uint8(int8(min(max(q, -float64(most)), float64(most))))
+		}
 	}
 	return c
 }
@@ -44,24 +50,36 @@ func newChannels(w []float32, k, n int, most float32) *channels {
 func (c *channels) values() []float32 {
 	w := make([]float32, len(c.codes))
 	for i, q := range c.codes {
-		w[i] = float32(q) * c.scales[i%c.n]
+		w[i] = float32(int8(q)) * c.scales[i%c.n]
 	}
 	return w
 }
 
-// bytes of codes, scales and zero points in a file.
-func (c *channels) bytes() int64 { return int64(len(c.codes) + 5*len(c.scales)) }
+// roundChannels is the rounding of a matrix [K, N], of which values gives the weights, row-major.
+func roundChannels(values func() ([]float32, error), k, n int, most float32) *rounding {
+	return &rounding{sizes: []int64{int64(k * n), int64(4 * n), int64(n)}, write: func(codes io.Writer) ([][]byte, float64, error) {
+		w, err := values()
+		if err != nil {
+			return nil, 0, err
+		}
+		c := newChannels(w, k, n, most)
+		if !finite(c.scales) {
+			return nil, 0, errNotFinite
+		}
+		_, err = codes.Write(c.codes)
+		return [][]byte{floatBytes(c.scales), make([]byte, n)}, relativeError(w, c.values()), err
+	}}
+}
 
-// dequantize appends the matrix as DequantizeLinear, under the names that onnxruntime.quantization
-// gives its parts.
-func (c *channels) dequantize(j *job, name string) *graph.Value {
-	shape := []int64{int64(c.k), int64(c.n)}
-	in := []*graph.Value{
-		j.keep(graph.NewTensor(name+"_quantized", c.codes, shape...)),
-		j.keep(graph.NewTensor(name+"_scale", c.scales, int64(c.n))),
-		j.keep(graph.NewTensor(name+"_zero_point", make([]int8, c.n), int64(c.n))),
+// channelParts adds codes, scales and zero points of r, from roundChannels, to the graph, under the names that
+// onnxruntime.quantization gives them.
+func (j *job) channelParts(m *matrix, r *rounding) []*graph.Value {
+	g, name, data := j.model.Graph, m.weight.Name, r.data()
+	return []*graph.Value{
+		g.AddInitializer(&graph.Tensor{Name: name + "_quantized", DType: graph.Int8, Shape: []int64{int64(m.k), int64(m.n)}, Data: data[0]}),
+		g.AddInitializer(&graph.Tensor{Name: name + "_scale", DType: graph.Float, Shape: []int64{int64(m.n)}, Data: data[1]}),
+		g.AddInitializer(&graph.Tensor{Name: name + "_zero_point", DType: graph.Int8, Shape: []int64{int64(m.n)}, Data: data[2]}),
 	}
-	return j.b.Op("DequantizeLinear", in, graph.IntAttr("axis", 1))
 }
 
 // relativeError is |w - v| / |w| in Frobenius norms; 0 where w is zero.

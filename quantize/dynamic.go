@@ -13,22 +13,16 @@ func applyDynamic(j *job) error {
 		most = reducedCode
 	}
 	for _, m := range j.matrices {
-		w, err := m.values()
-		if err != nil {
-			return err
-		}
-		c := newChannels(w, m.k, m.n, most)
-		g, name := j.model.Graph, m.weight.Name
-		codes := g.AddInitializer(graph.NewTensor(name+"_quantized", c.codes, int64(c.k), int64(c.n)))
-		scales := g.AddInitializer(graph.NewTensor(name+"_scale", c.scales, int64(c.n)))
+		r := roundChannels(m.values, m.k, m.n, most)
+		parts := j.channelParts(m, r)
 		for _, n := range m.nodes {
 			x := n.Inputs[0]
 			if rounded[x] == nil {
 				rounded[x] = j.roundTokens(x)
 			}
-			j.multiply(n, rounded[x], codes, scales)
+			j.multiply(n, rounded[x], parts[0], parts[1])
 		}
-		j.done(m, "int8 per column, activations int8 per token", c.bytes(), relativeError(w, c.values()))
+		j.rounded(m, "int8 per column, activations int8 per token", r)
 	}
 	return nil
 }

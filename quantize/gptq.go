@@ -108,14 +108,11 @@ func (q *blocks) correct(w []float32, u *mat.TriDense) {
 	}
 }
 
-// correct is m in 4 bits, with its relative error: by GPTQ where its inputs were measured, else rounded to nearest.
-func (j *job) correct(m *matrix) (*blocks, float64, error) {
-	q := newBlocks(m.k, m.n, blockSize, 4, j.Target == CPU)
-	q.positive = j.Target == TensorRT
+// correct is m in b by GPTQ, with its relative error; nil where its inputs were not measured.
+func (j *job) correct(m *matrix, b blocking) (*blocks, float64, error) {
 	g := j.calibration.grams[m.weight.Name]
 	if g == nil {
-		e, err := q.round(graph.Transpose(m.weight.Init))
-		return q, e, err
+		return nil, 0, nil
 	}
 	if c := j.calibration; c.factored != g { // queries, keys and values follow one another and read the same inputs
 		u, err := g.factor()
@@ -128,6 +125,7 @@ func (j *job) correct(m *matrix) (*blocks, float64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	q := b.columns(m.n)
 	q.correct(w, j.calibration.factor)
 	return q, relativeError(w, q.values()), nil
 }

@@ -3,7 +3,6 @@ package quantize
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"graft/graph"
@@ -28,7 +27,7 @@ type job struct {
 	b        *graph.Builder
 	matrices []*matrix // those to quantize
 	layers   []Layer
-	spill    spill // large weights that are quantized
+	rounding []*rounding
 }
 
 func newJob(ctx context.Context, m *graph.Model, s Scheme, o Options) (*job, error) {
@@ -58,7 +57,7 @@ func (j *job) plan() (*Plan, error) {
 	if err := j.withinLoss(p); err != nil {
 		return nil, err
 	}
-	p.model, p.Layers = j.model, j.layers
+	p.model, p.Layers, p.rounding = j.model, j.layers, j.rounding
 	p.Before, p.After = weightBytes(j.source), weightBytes(j.model)
 	if j.scheme.dtype != graph.Undefined { // lowering narrowed what was float32
 		p.Before = 0
@@ -71,7 +70,7 @@ func (j *job) plan() (*Plan, error) {
 
 // attempt rewrites a copy of the source.
 func (j *job) attempt() error {
-	j.model, j.layers = j.source.Clone(), nil
+	j.model, j.layers, j.rounding = j.source.Clone(), nil, nil
 	g := j.model.Graph
 	j.b = graph.NewBuilder(g, nil)
 	j.matrices = nil
@@ -89,29 +88,19 @@ func (j *job) attempt() error {
 	if err := j.scheme.apply(j); err != nil {
 		return err
 	}
-	if err := j.tables(); err != nil {
-		return err
-	}
+	j.tables()
 	return j.finish()
 }
 
 // tables quantizes the tables of embeddings.
-func (j *job) tables() error {
+func (j *job) tables() {
 	for _, t := range tables(j.model.Graph) {
 		if t.matches(j.Exclude) || j.excluded[t.name] {
 			j.layers = append(j.layers, kept(t.name, "Gather", t.weight))
 			continue
 		}
-		e, err := t.quantize(j)
-		if err != nil {
-			return fmt.Errorf("table %q: %w", t.name, err)
-		}
-		j.layers = append(j.layers, Layer{
-			Name: t.name, Kind: "Gather", Shape: t.weight.Init.Shape, Form: "int8 per row",
-			Before: t.weight.Init.Size(), After: t.bytes(), Error: &e,
-		})
+		j.add(t.name, "Gather", t.weight, "int8 per row", t.quantize(j))
 	}
-	return nil
 }
 
 // finish makes the rewritten graph a valid one without what nothing reads any more.
@@ -134,11 +123,16 @@ func (j *job) finish() error {
 	return graph.Check(m)
 }
 
-// done notes what became of a matrix.
-func (j *job) done(m *matrix, form string, after int64, e float64) {
+// rounded notes what became of a matrix.
+func (j *job) rounded(m *matrix, form string, r *rounding) {
+	j.add(m.name, "MatMul", m.weight, form, r)
+}
+
+// add notes what became of a weight.
+func (j *job) add(name, kind string, w *graph.Value, form string, r *rounding) {
+	r.name, j.rounding = w.Name, append(j.rounding, r)
 	j.layers = append(j.layers, Layer{
-		Name: m.name, Kind: "MatMul", Shape: m.weight.Init.Shape, Form: form,
-		Before: m.weight.Init.Size(), After: after, Error: &e,
+		Name: name, Kind: kind, Shape: w.Init.Shape, Form: form, Before: w.Init.Size(), After: r.bytes(), Error: &r.error,
 	})
 }
 

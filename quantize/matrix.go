@@ -43,6 +43,19 @@ func matrices(g *graph.Graph) []*matrix {
 // values are the weights, row-major [K, N].
 func (m *matrix) values() ([]float32, error) { return m.weight.Init.Float32s() }
 
+// without are the weights, those of some features that go in 0.
+func (m *matrix) without(features []int) ([]float32, error) {
+	w, err := m.values()
+	if err != nil || len(features) == 0 {
+		return w, err
+	}
+	w = slices.Clone(w)
+	for _, f := range features {
+		clear(w[f*m.n : (f+1)*m.n])
+	}
+	return w, nil
+}
+
 // matches reports whether any of the names that m goes by does.
 func (m *matrix) matches(re *regexp.Regexp) bool {
 	return matches(re, m.name, m.weight.Name) || slices.ContainsFunc(m.nodes, func(n *graph.Node) bool { return matches(re, n.Name) })

@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -159,10 +160,12 @@ func TestGPTQBeatsRounding(t *testing.T) {
 		}
 		return sum
 	}
-	nearest, corrected := newBlocks(k, n, blockSize, 4, true), newBlocks(k, n, blockSize, 4, true)
-	if _, err := nearest.round(graph.Transpose(graph.NewTensor("w", w, k, n))); err != nil {
+	b := blocking{k: k, n: n, size: blockSize, bits: 4, asymmetric: true}
+	nearest, _, err := b.whole(graph.Transpose(graph.NewTensor("w", w, k, n)))
+	if err != nil {
 		t.Fatal(err)
 	}
+	corrected := b.columns(n)
 	corrected.correct(w, u)
 	if a, b := lost(nearest), lost(corrected); !(b < 0.7*a) {
 		t.Errorf("squared error %g, rounded to nearest %g", b, a)
@@ -252,12 +255,17 @@ func chosen(m Method, x []float32) limits {
 // An embedding in int8 is within half a step of its row.
 func TestTableRows(t *testing.T) {
 	w := []float32{1, -2, 3, 0, 0, 0, 1e-3, 2e-3, -5e-4}
-	codes, scales, e, err := roundRows(graph.NewTensor("w", w, 3, 3))
+	var stored bytes.Buffer
+	others, e, err := roundRows(graph.NewTensor("w", w, 3, 3)).write(&stored)
 	if err != nil || e <= 0 || e > 0.01 {
 		t.Fatalf("relative error %g, %v", e, err)
 	}
+	scales, err := (&graph.Tensor{Name: "scales", DType: graph.Float, Shape: []int64{3}, Data: graph.Raw(others[0])}).Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, x := range w {
-		if d := math.Abs(float64(x) - float64(codes[i])*float64(scales[i/3])); d > float64(scales[i/3])/2*1.0001 {
+		if d := math.Abs(float64(x) - float64(int8(stored.Bytes()[i]))*float64(scales[i/3])); d > float64(scales[i/3])/2*1.0001 {
 			t.Errorf("element %d: %g is off by %g", i, x, d)
 		}
 	}

@@ -67,8 +67,8 @@ func TestBlocksAreONNXRuntimes(t *testing.T) {
 	}{{"b4_sym", 4, false}, {"b4_asym", 4, true}, {"b8_sym", 8, false}, {"b8_asym", 8, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			const k, n = 96, 20
-			q := newBlocks(k, n, 32, c.bits, c.asymmetric)
-			e, err := q.round(graph.Transpose(graph.NewTensor("W", in.floats("W"), k, n)))
+			b := blocking{k: k, n: n, size: 32, bits: c.bits, asymmetric: c.asymmetric}
+			q, e, err := b.whole(graph.Transpose(graph.NewTensor("W", in.floats("W"), k, n)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestBlocksAreONNXRuntimes(t *testing.T) {
 			g.Nodes[0] = node
 			mat := &matrix{name: "W", weight: graph.NewValue("W", nil), k: k, n: n, nodes: []*graph.Node{node}}
 			g.Initializers = g.Initializers[:1] // the bias
-			(&job{model: m}).storeBlocks(mat, q, 0)
+			(&job{model: m}).storeBlocks(mat, b, finished(q.parts(), e).data())
 			x := map[string]ort.Array{"x": {Type: ort.Float, Shape: []int64{6, k}, Data: in.floats("x")}}
 			near(t, "y", run(t, m, ort.OptimizeAll, x)["y"].Data.([]float32), in.floats(c.name+".y.enable_all"), linearTolerance)
 		})

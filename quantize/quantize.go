@@ -47,7 +47,8 @@ type Plan struct {
 	Loss    *float64 `json:"loss,omitempty"`    // 1 - mean cosine to the vectors of the graph before; nil where it was not measured
 	Exclude []string `json:"exclude,omitempty"` // what stays in float32 because of MaxLoss, the most sensitive first
 
-	model *graph.Model
+	model    *graph.Model
+	rounding []*rounding
 }
 
 // Layer is one weight in a plan.
@@ -58,7 +59,7 @@ type Layer struct {
 	Form   string   `json:"form"` // how it is stored and computed
 	Before int64    `json:"bytes_before"`
 	After  int64    `json:"bytes_after"`
-	Error  *float64 `json:"error,omitempty"` // relative error of the weights: |w - w'| / |w|, in Frobenius norms; nil where it stays
+	Error  *float64 `json:"error,omitempty"` // relative error of the weights: |w - w'| / |w|, in Frobenius norms; nil where it stays, 0 until the graph is written or measured
 }
 
 // New lowers a copy of m, which must be in the IR's form, and plans what o asks for. It changes
@@ -102,6 +103,19 @@ func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 
 // Apply is the quantized graph, lowered for the plan's target.
 func (p *Plan) Apply() *graph.Model { return p.model }
+
+// Measure takes the relative errors of weights that were not written yet, which takes about as long as to write them.
+func (p *Plan) Measure(ctx context.Context) error {
+	for _, r := range p.rounding {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.measure(); err != nil {
+			return fmt.Errorf("quantize model: weight %q: %w", r.name, err)
+		}
+	}
+	return nil
+}
 
 // lower is a copy of m in the form that s starts from.
 func (s Scheme) lower(m *graph.Model, t Target) (*graph.Model, error) {

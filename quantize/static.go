@@ -3,7 +3,6 @@ package quantize
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"graft/graph"
 )
@@ -26,20 +25,12 @@ func applyStatic(j *job) error {
 			j.layers = append(j.layers, kept(m.name, "MatMul", m.weight))
 			continue
 		}
-		w, err := m.values()
-		if err != nil {
-			return err
-		}
 		form, features := "int8 per column", j.outliersOf(m)
 		if len(features) > 0 {
 			form = fmt.Sprintf("int8 per column, %d of %d features in float32", len(features), m.k)
-			w = slices.Clone(w)
-			for _, f := range features {
-				clear(w[f*m.n : (f+1)*m.n])
-			}
 		}
-		c := newChannels(w, m.k, m.n, most)
-		j.storeChannels(m, c)
+		r := roundChannels(func() ([]float32, error) { return m.without(features) }, m.k, m.n, most)
+		j.storeChannels(m, r)
 		for _, n := range m.nodes {
 			x := n.Inputs[0]
 			if quantized[x] == nil {
@@ -47,7 +38,8 @@ func applyStatic(j *job) error {
 			}
 			n.Inputs[0] = quantized[x]
 		}
-		j.done(m, form, c.bytes()+apart[m], relativeError(w, c.values()))
+		j.rounded(m, form, r)
+		j.layers[len(j.layers)-1].After += apart[m]
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 package quantize
 
 import (
-	"math"
+	"io"
 	"regexp"
 
 	"graft/graph"
@@ -57,25 +57,13 @@ func (t *table) matches(re *regexp.Regexp) bool {
 	return false
 }
 
-// bytes of codes and scales in a file.
-func (t *table) bytes() int64 {
-	rows, width := t.weight.Init.Shape[0], t.weight.Init.Shape[1]
-	return rows*width + 4*rows
-}
-
 // quantize stores each row in int8 with a scale of its own, and has the rows that are looked up
 // multiplied by theirs: Cast(Gather(codes, i))·Gather(scales, i), operators that every runtime has.
-// It returns the relative error of the table.
-func (t *table) quantize(j *job) (float64, error) {
-	b := j.b
-	shape := t.weight.Init.Shape
-	codes, scales, e, err := roundRows(t.weight.Init)
-	if err != nil {
-		return 0, err
-	}
-	name := t.weight.Name
-	quantized := j.keep(graph.NewTensor(name+"_quantized", codes, shape...))
-	scale := j.keep(graph.NewTensor(name+"_scale", scales, shape[0], 1))
+func (t *table) quantize(j *job) *rounding {
+	b, r := j.b, roundRows(t.weight.Init)
+	shape, name, data := t.weight.Init.Shape, t.weight.Name, r.data()
+	quantized := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_quantized", DType: graph.Int8, Shape: shape, Data: data[0]})
+	scale := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_scale", DType: graph.Float, Shape: []int64{shape[0], 1}, Data: data[1]})
 	for _, n := range t.nodes {
 		s := b.Scope("%s", n.Name)
 		row := n.Outputs[0]
@@ -90,32 +78,60 @@ func (t *table) quantize(j *job) (float64, error) {
 		gathers[n] = true
 	}
 	b.Graph().Remove(func(n *graph.Node) bool { return gathers[n] })
-	return e, nil
+	return r
 }
 
-// roundRows is a matrix in int8, symmetric, with a scale for each row, and its relative error; a row of zeros has the
-// scale 1. The matrix is read as a stream.
-func roundRows(t *graph.Tensor) (codes []int8, scales []float32, relative float64, err error) {
+// roundRows is a matrix in int8, symmetric, with a scale for each row; a row of zeros has the scale 1.
+func roundRows(t *graph.Tensor) *rounding {
 	rows, width := int(t.Shape[0]), int(t.Shape[1])
-	codes, scales = make([]int8, rows*width), make([]float32, rows)
-	var d deviation
-	err = t.Float32Chunks(width, func(at int64, row []float32) error {
-		r := int(at) / width
-		var largest float32
-		for _, x := range row {
-			if x = float32(math.Abs(float64(x))); x > largest {
-				largest = x
+	return &rounding{sizes: []int64{int64(rows * width), 4 * int64(rows)}, write: func(w io.Writer) ([][]byte, float64, error) {
+		type part struct {
+			codes  []byte
+			scales []float32
+			deviation
+		}
+		var all deviation
+		var scales []byte
+		err := inOrder(t, func(first int, x []float32) part {
+			p := part{codes: make([]byte, len(x)), scales: make([]float32, len(x)/width)}
+			for r := range p.scales {
+				row, codes := x[r*width:][:width], p.codes[r*width:][:width]
+				p.scales[r] = roundRow(codes, row)
+				if sampled(first+r, rows) {
+					for i, x := range row {
+						p.add(x, float32(int8(codes[i]))*p.scales[r])
+					}
+				}
 			}
-		}
-		if scales[r] = largest / mostCode; scales[r] == 0 {
-			scales[r] = 1
-		}
-		for i, x := range row {
-			code := math.RoundToEven(float64(x / scales[r]))
-			codes[r*width+i] = int8(code)
-			d.add(x, float32(code)*scales[r])
-		}
-		return nil
-	})
-	return codes, scales, d.relative(), err
+			return p
+		}, func(p part) error {
+			all.error, all.of = all.error+p.error, all.of+p.of
+			scales = append(scales, floatBytes(p.scales)...)
+			if !finite(p.scales) {
+				return errNotFinite
+			}
+			_, err := w.Write(p.codes)
+			return err
+		})
+		return [][]byte{scales}, all.relative(), err
+	}}
+}
+
+// roundRow rounds a row to its codes, ties to even, and returns its scale.
+func roundRow(codes []byte, row []float32) float32 {
+	x := largest(row)
+	scale := max(x, -x) / mostCode
+	if scale == 0 {
+		scale = 1
+	}
+	for i, x := range row {
+		codes[i] = byte(int8(evenly(x / scale)))
+	}
+	return scale
+}
+
+// evenly is the integer next to x, of at most 22 bits, ties to even: the sum has no bits for a fraction.
+func evenly(x float32) int32 {
+	const shift = 3 << 22
+	return int32(float32(x+shift) - shift)
 }

@@ -12,22 +12,15 @@ func applyWeight8(j *job) error {
 	nbits := j.Target == CPU || j.Target == CUDA
 	for _, m := range j.matrices {
 		if nbits {
-			q := newBlocks(m.k, m.n, blockSize, 8, false)
-			e, err := q.round(graph.Transpose(m.weight.Init))
-			if err != nil {
-				return err
-			}
-			j.storeBlocks(m, q, 0)
-			j.done(m, fmt.Sprintf("int8 in blocks of %d", q.size), q.bytes(), e)
+			b := blocking{k: m.k, n: m.n, size: blockSize, bits: 8}
+			r := b.rounding(graph.Transpose(m.weight.Init))
+			j.storeBlocks(m, b, r.data())
+			j.rounded(m, fmt.Sprintf("int8 in blocks of %d", b.size), r)
 			continue
 		}
-		w, err := m.values()
-		if err != nil {
-			return err
-		}
-		c := newChannels(w, m.k, m.n, mostCode)
-		j.storeChannels(m, c)
-		j.done(m, "int8 per column", c.bytes(), relativeError(w, c.values()))
+		r := roundChannels(m.values, m.k, m.n, mostCode)
+		j.storeChannels(m, r)
+		j.rounded(m, "int8 per column", r)
 	}
 	return nil
 }
@@ -40,60 +33,72 @@ func applyWeight4(j *job) error {
 			j.layers = append(j.layers, kept(m.name, "MatMul", m.weight)) // TensorRT wants whole blocks
 			continue
 		}
-		q, e, err := j.correct(m)
+		b := blocking{k: m.k, n: m.n, size: blockSize, bits: 4, asymmetric: j.Target == CPU, positive: j.Target == TensorRT}
+		r, err := j.rounding4(m, b)
 		if err != nil {
 			return fmt.Errorf("layer %q: %w", m.name, err)
 		}
 		if j.Target == TensorRT {
-			j.storeInt4(m, q)
+			j.storeInt4(m, b, r.data())
 		} else {
-			j.storeBlocks(m, q, 0)
+			j.storeBlocks(m, b, r.data())
 		}
-		j.done(m, fmt.Sprintf("int4 in blocks of %d", q.size), q.bytes(), e)
+		j.rounded(m, fmt.Sprintf("int4 in blocks of %d", b.size), r)
 	}
 	return nil
 }
 
-// storeBlocks makes the products with m multiply by q.
-func (j *job) storeBlocks(m *matrix, q *blocks, accuracy int64) {
-	g, name := j.model.Graph, m.weight.Name
-	per := int64(q.perColumn())
-	parts := []*graph.Value{
-		j.keep(graph.NewTensor(fmt.Sprintf("%s_Q%d", name, q.bits), q.packed(), int64(q.n), per, int64(q.size*q.bits/8))),
-		j.keep(graph.NewTensor(name+"_scales", q.scales, int64(q.n), per)),
-	}
-	if q.zeros != nil {
-		zeros := q.packedZeros()
-		parts = append(parts, j.keep(graph.NewTensor(name+"_zero_points", zeros, int64(q.n), int64(len(zeros)/q.n))))
-	}
-	for _, n := range m.nodes {
-		q.matMulNBits(g, n, parts, accuracy)
+// rounding4 is m in b, corrected where its inputs were measured, else to nearest, in the layout of the target's operator.
+func (j *job) rounding4(m *matrix, b blocking) (*rounding, error) {
+	q, e, err := j.correct(m, b)
+	switch transposed := graph.Transpose(m.weight.Init); {
+	case err != nil:
+		return nil, err
+	case q != nil && j.Target == TensorRT:
+		return finished(q.rowMajor(), e), nil
+	case q != nil:
+		return finished(q.parts(), e), nil
+	case j.Target == TensorRT:
+		return b.roundingRowMajor(transposed), nil
+	default:
+		return b.rounding(transposed), nil
 	}
 }
 
-// storeChannels makes the products with m read c through DequantizeLinear.
-func (j *job) storeChannels(m *matrix, c *channels) {
-	w := c.dequantize(j, m.weight.Name)
+// storeBlocks makes the products with m multiply by codes, scales and zero points in b.
+func (j *job) storeBlocks(m *matrix, b blocking, data []graph.Data) {
+	name, per := m.weight.Name, int64(b.perColumn())
+	list := []*graph.Tensor{
+		{Name: fmt.Sprintf("%s_Q%d", name, b.bits), DType: graph.Uint8, Shape: []int64{int64(b.n), per, int64(b.size * b.bits / 8)}},
+		{Name: name + "_scales", DType: graph.Float, Shape: []int64{int64(b.n), per}},
+		{Name: name + "_zero_points", DType: graph.Uint8, Shape: []int64{int64(b.n), int64(b.zeroBytes())}},
+	}
+	var parts []*graph.Value
+	for i, d := range data {
+		list[i].Data = d
+		parts = append(parts, j.model.Graph.AddInitializer(list[i]))
+	}
+	for _, n := range m.nodes {
+		b.matMulNBits(n, parts)
+	}
+}
+
+// storeChannels makes the products with m read r, from roundChannels, through DequantizeLinear.
+func (j *job) storeChannels(m *matrix, r *rounding) {
+	w := j.b.Op("DequantizeLinear", j.channelParts(m, r), graph.IntAttr("axis", 1))
 	for _, n := range m.nodes {
 		n.Inputs[1] = w
 	}
 }
 
-// storeInt4 makes the products with m read q through DequantizeLinear of INT4 with blocks along K,
+// storeInt4 makes the products with m read codes and scales through DequantizeLinear of INT4 with blocks along K,
 // as TensorRT takes it: codes with sign, scales above 0, no zero points.
-func (j *job) storeInt4(m *matrix, q *blocks) {
-	name := m.weight.Name
-	codes, scales := make([]uint8, q.k*q.n), make([]float32, q.k/q.size*q.n)
-	for c := range q.n {
-		for k := range q.k {
-			i := c*q.perColumn() + k/q.size
-			codes[k*q.n+c] = uint8(int8(q.codes[i*q.size+k%q.size]) - 8)
-			scales[k/q.size*q.n+c] = q.scales[i]
-		}
-	}
-	packed := &graph.Tensor{Name: name + "_quantized", DType: graph.Int4, Shape: []int64{int64(q.k), int64(q.n)}, Data: graph.Raw(pack(codes, 4))}
-	in := []*graph.Value{j.keep(packed), j.keep(graph.NewTensor(name+"_scale", scales, int64(q.k/q.size), int64(q.n)))}
-	w := j.b.Op("DequantizeLinear", in, graph.IntAttr("axis", 0), graph.IntAttr("block_size", int64(q.size)))
+func (j *job) storeInt4(m *matrix, b blocking, data []graph.Data) {
+	name, k, n := m.weight.Name, int64(b.k), int64(b.n)
+	codes := &graph.Tensor{Name: name + "_quantized", DType: graph.Int4, Shape: []int64{k, n}, Data: data[0]}
+	scales := &graph.Tensor{Name: name + "_scale", DType: graph.Float, Shape: []int64{k / int64(b.size), n}, Data: data[1]}
+	in := []*graph.Value{j.model.Graph.AddInitializer(codes), j.model.Graph.AddInitializer(scales)}
+	w := j.b.Op("DequantizeLinear", in, graph.IntAttr("axis", 0), graph.IntAttr("block_size", int64(b.size)))
 	for _, n := range m.nodes {
 		n.Inputs[1] = w
 	}
