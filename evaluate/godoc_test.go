@@ -71,7 +71,7 @@ func checkTriplets(t *testing.T, path string, c *Godoc, testTexts map[string]boo
 		if err != nil {
 			t.Fatal(err)
 		}
-		var row trainingRow
+		var row TrainingRow
 		if err := json.Unmarshal(l.Text, &row); err != nil {
 			t.Fatal(err)
 		}

@@ -183,20 +183,13 @@ func (g *godocSet) writeQrels(w io.Writer, test bool) error {
 	return p.err
 }
 
-// trainingRow is a row in the format that embedding trainers read.
-type trainingRow struct {
-	Query     string   `json:"query"`
-	Positives []string `json:"pos"`
-	Negatives []string `json:"neg"`
-}
-
 func (g *godocSet) writeTriplets(w io.Writer) error {
-	return writeRows(w, func(yield func(trainingRow) bool) {
+	return writeRows(w, func(yield func(TrainingRow) bool) {
 		for _, q := range g.queries {
 			if q.Test {
 				continue
 			}
-			row := trainingRow{Query: q.Text}
+			row := TrainingRow{Query: q.Text}
 			for _, i := range q.Relevant {
 				row.Positives = append(row.Positives, g.functions[i].document().EncoderText())
 			}

@@ -17,6 +17,7 @@ import (
 var recordColumns = map[string]func(*record) *cell{
 	"_id":         func(r *record) *cell { return &r.UnderscoreID },
 	"id":          func(r *record) *cell { return &r.ID },
+	"docid":       func(r *record) *cell { return &r.DocID },
 	"title":       func(r *record) *cell { return &r.Title },
 	"text":        func(r *record) *cell { return &r.Text },
 	"instruction": func(r *record) *cell { return &r.Instruction },

@@ -14,6 +14,7 @@ import (
 type record struct {
 	UnderscoreID cell `json:"_id"`
 	ID           cell `json:"id"`
+	DocID        cell `json:"docid"` // Tevatron's name of it
 	Title        cell `json:"title"`
 	Text         cell `json:"text"`
 	Instruction  cell `json:"instruction"`
@@ -50,8 +51,10 @@ func (c *cell) UnmarshalJSON(data []byte) error {
 // documentID returns the id of a document or a query.
 func (r *record) documentID() (string, error) {
 	id := r.UnderscoreID
-	if !id.set {
-		id = r.ID
+	for _, other := range []cell{r.ID, r.DocID} {
+		if !id.set {
+			id = other
+		}
 	}
 	if !id.set || id.value == "" {
 		return "", errors.New("no _id (nor id)")

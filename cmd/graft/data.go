@@ -5,26 +5,34 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
-	"graft/convert"
 	"graft/evaluate"
 )
 
 // makers are the data sets that data can make or fetch, by name.
 var makers = []struct {
 	name, doc string
+	kind      string // taskData or rowData
 	make      func(ctx context.Context, o dataOptions) (count, error)
 }{
-	{"mteb/TASK", "a retrieval task from the Hugging Face hub, by mteb's name of it or its data set's: mteb/SciFact, mteb/nfcorpus", fetchTask},
-	{"godoc", "the standard library of the Go installation: comments as queries, functions as documents", makeGodoc},
+	{"godoc", "the standard library of the Go installation: comments as queries, functions as documents", taskData, makeGodoc},
+	{"mteb/TASK", "a retrieval task from the Hugging Face hub, by mteb's name of it or its data set's: mteb/SciFact, mteb/nfcorpus", taskData, fetchTask},
+	{"t2ranking", "T2Ranking's split dev: 24,832 queries against 2.3 million Chinese passages (3.7 GB)", taskData, fetchT2Ranking},
+	{"msmarco-title", "MS MARCO's 6,980 queries of dev against 8.8 million passages with titles", taskData, fetchMSMARCOTitle},
+	{"dureader", "DuReader-Retrieval's training rows, Chinese", rowData, fetchDuReader},
+	{"mmarco", "mMARCO's training rows, Chinese: 39.8 million triples; see --rows", rowData, fetchMMARCO},
 }
+
+// The kinds of data sets: a task in the BEIR layout, training rows in train.jsonl.
+const (
+	taskData = "task"
+	rowData  = "rows"
+)
 
 // count is what a data set holds, in the order in which it is told.
 type count []struct {
@@ -36,20 +44,23 @@ type count []struct {
 type dataOptions struct {
 	name      string
 	out       string
+	rows      int // most training rows; 0: all
 	overwrite bool
 	json      bool
+	log       io.Writer // where progress is shown
 }
 
 func dataCommand() *cli.Command {
 	o := &dataOptions{}
 	usage := "NAME is one of:"
 	for _, m := range makers {
-		usage += fmt.Sprintf("\n  %-9s %s", m.name, m.doc)
+		usage += fmt.Sprintf("\n  %-13s %s", m.name, m.doc)
 	}
 	return &cli.Command{
-		Name: "data", Usage: "make or fetch a data set, in the BEIR layout", ArgsUsage: "NAME", Description: usage,
+		Name: "data", Usage: "make or fetch a data set: a task in the BEIR layout, or training rows", ArgsUsage: "NAME", Description: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o", "output-dir"}, Destination: &o.out, Usage: "`DIR` to make"},
+			&cli.IntFlag{Name: "rows", Destination: &o.rows, Usage: "take the first `N` rows of dureader or mmarco; 0: all"},
 			&cli.BoolFlag{Name: "overwrite", Destination: &o.overwrite, Usage: "replace DIR"},
 			jsonFlag(&o.json),
 		},
@@ -60,12 +71,15 @@ func dataCommand() *cli.Command {
 			if o.out == "" {
 				return withHint(usagef("data needs an output directory"), "add -o DIR")
 			}
-			return data(c.Context, c.Args().First(), *o, c.App.Writer)
+			if o.rows < 0 {
+				return usagef("data: --rows %d, want 0 or more", o.rows)
+			}
+			return data(c.Context, c.Args().First(), *o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
 }
 
-func data(ctx context.Context, name string, o dataOptions, stdout io.Writer) error {
+func data(ctx context.Context, name string, o dataOptions, stdout, log io.Writer) error {
 	var known []string
 	for _, m := range makers {
 		prefix, open := strings.CutSuffix(m.name, "TASK")
@@ -73,7 +87,13 @@ func data(ctx context.Context, name string, o dataOptions, stdout io.Writer) err
 			known = append(known, m.name)
 			continue
 		}
-		o.name = name
+		o.name, o.log = name, log
+		if o.rows != 0 && m.kind != rowData {
+			return usagef("data: --rows is for training rows, %s is a task", name)
+		}
+		if fileExists(o.out) && !o.overwrite { // before anything is fetched
+			return overwriteHint(fmt.Errorf("write data set: %q: %w", o.out, fs.ErrExist))
+		}
 		counts, err := m.make(ctx, o)
 		if err != nil {
 			return overwriteHint(err)
@@ -98,48 +118,6 @@ func printCounts(w io.Writer, name string, counts count, o dataOptions) error {
 		fmt.Fprintf(t, "%d\t %s\n", c.n, c.what)
 	}
 	return t.Flush()
-}
-
-// fetchTask fetches a task's data set into the hub's cache and writes the task's split of it.
-func fetchTask(ctx context.Context, o dataOptions) (count, error) {
-	t, err := taskOf(strings.TrimPrefix(o.name, "mteb/"))
-	if err != nil {
-		return nil, err
-	}
-	if fileExists(o.out) && !o.overwrite { // before anything is fetched
-		return nil, fmt.Errorf("write data set: %q: %w", o.out, fs.ErrExist)
-	}
-	dir, err := convert.HubFromEnv(os.Getenv).FetchDataset(ctx, t.Hub, t.Revision)
-	if err != nil {
-		return nil, err
-	}
-	d, err := evaluate.OpenDataset(dir, t.Split)
-	if err != nil {
-		return nil, err
-	}
-	readme := fmt.Sprintf("# %s\n\nThe split %s of the data set %s of the Hugging Face hub, commit %s, in the BEIR layout, by graft data %s.\n"+
-		"Its licence and its authors are named at https://huggingface.co/datasets/%s.\n", t.Name, t.Split, t.Hub, t.Revision, o.name, t.Hub)
-	c, err := evaluate.WriteBEIR(o.out, d, t.Split, readme, o.overwrite)
-	if err != nil {
-		return nil, err
-	}
-	return count{{"documents", c.Documents}, {"queries", c.Queries}, {"judgments", c.Judgments}}, nil
-}
-
-// taskOf finds a task by its name or its data set's.
-func taskOf(name string) (evaluate.Task, error) {
-	for _, t := range evaluate.Tasks {
-		if !strings.EqualFold(t.Name, name) && !strings.EqualFold(path.Base(t.Hub), name) {
-			continue
-		}
-		if len(t.Parts) > 0 {
-			return t, usagef("data: task %s has no data of its own, but these parts: %s", t.Name, strings.Join(t.Parts, ", "))
-		}
-		if t.Revision != "" {
-			return t, nil
-		}
-	}
-	return evaluate.Task{}, withHint(usagef("data: no task of mteb is called %q", name), "docs/commands/data.md lists the tasks")
 }
 
 func makeGodoc(ctx context.Context, o dataOptions) (count, error) {
