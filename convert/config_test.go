@@ -1,7 +1,12 @@
 package convert_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"graft/convert"
@@ -47,7 +52,9 @@ func TestConfigSpellings(t *testing.T) {
 			m["n_embd"], m["n_head"], m["n_layer"], m["n_inner"], m["n_positions"] = 32, 4, 3, 64, 64
 			m["layer_norm_epsilon"], m["rotary_emb_base"], m["rotary_emb_fraction"], m["activation_function"] = 1e-12, 1000, 1.0, "swiglu"
 		}},
-		{"a decoder that looks both ways", "mistral", func(m map[string]any) { m["is_causal"] = false }},
+		{"a decoder that looks both ways", "mistral", func(m map[string]any) {
+			m["is_causal"], m["sliding_window"] = false, nil
+		}},
 	} {
 		t.Run(test.model+"/"+test.name, func(t *testing.T) {
 			dir := copyModel(t, test.model)
@@ -60,6 +67,38 @@ func TestConfigSpellings(t *testing.T) {
 			}
 			out := run(t, session(t, lowered(t, dir, convert.OpenOptions{}, pass.LowerOptions{})), b)
 			e.near(t, want, b.real(out["last_hidden_state"]), b.real(e.floats(t, want)))
+		})
+	}
+}
+
+// Configs that say what no fixture's does mean what the library makes of them.
+func TestConfigVariants(t *testing.T) {
+	raw, err := os.ReadFile("../testdata/models/variants.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var variants []struct {
+		Model  string
+		Change map[string]any
+		Remove []string
+		Mean   [][]float32 // over the real tokens of each text
+	}
+	if err := json.Unmarshal(raw, &variants); err != nil || len(variants) == 0 {
+		t.Fatalf("%d variants: %v", len(variants), err)
+	}
+	unnormalized := false
+	for _, v := range variants {
+		t.Run(fmt.Sprint(v.Model, v.Change), func(t *testing.T) {
+			dir := copyModel(t, v.Model)
+			edit(t, filepath.Join(dir, "config.json"), func(m map[string]any) {
+				maps.Copy(m, v.Change)
+				for _, key := range v.Remove {
+					delete(m, key)
+				}
+			})
+			e := readExpected(t, dir)
+			s := session(t, lowered(t, dir, convert.OpenOptions{Pooling: "mean", Normalize: &unnormalized}, pass.LowerOptions{}))
+			e.near(t, "mean", run(t, s, e.batch(t, "right").zeroTypes())["sentence_embedding"].data, slices.Concat(v.Mean...))
 		})
 	}
 }

@@ -1,6 +1,10 @@
 package convert
 
-import "graft/graph"
+import (
+	"encoding/json"
+
+	"graft/graph"
+)
 
 // decoderConfig is the config.json that llama and its descendants share, read into their defaults.
 type decoderConfig struct {
@@ -9,8 +13,8 @@ type decoderConfig struct {
 	Hidden           int      `json:"hidden_size"`
 	Layers           int      `json:"num_hidden_layers"`
 	Heads            int      `json:"num_attention_heads"`
-	KVHeads          int      `json:"num_key_value_heads"` // 0: as Heads
-	HeadDim          int      `json:"head_dim"`            // 0: hidden size / heads
+	KVHeads          orNone   `json:"num_key_value_heads"` // 0: as Heads
+	HeadDim          orNone   `json:"head_dim"`            // 0: hidden size / heads
 	Intermediate     int      `json:"intermediate_size"`
 	Act              string   `json:"hidden_act"`
 	Positions        int      `json:"max_position_embeddings"`
@@ -18,22 +22,32 @@ type decoderConfig struct {
 	AttentionBias    bool     `json:"attention_bias"`
 	MLPBias          bool     `json:"mlp_bias"`
 	AttentionDropout float64  `json:"attention_dropout"`
-	SlidingWindow    int      `json:"sliding_window"` // 0: none
+	SlidingWindow    orNone   `json:"sliding_window"` // 0: none
 	UseWindow        bool     `json:"use_sliding_window"`
 	MaxWindowLayers  int      `json:"max_window_layers"`
 	LayerTypes       []string `json:"layer_types"`
 	Causal           *bool    `json:"is_causal"` // false in embedding models that were trained to look both ways
 }
 
+// orNone is a number that a config may say is not there, by null; it is then 0, whatever the default.
+type orNone int
+
+func (n *orNone) UnmarshalJSON(raw []byte) error {
+	if *n = 0; string(raw) == "null" {
+		return nil
+	}
+	return json.Unmarshal(raw, (*int)(n))
+}
+
 func (c *decoderConfig) Sizes() Sizes {
-	return Sizes{Hidden: c.Hidden, Layers: c.Layers, Heads: c.Heads, HeadDim: headDim(c.HeadDim, c.Hidden, c.Heads), Vocab: c.Vocab,
+	return Sizes{Hidden: c.Hidden, Layers: c.Layers, Heads: c.Heads, HeadDim: headDim(int(c.HeadDim), c.Hidden, c.Heads), Vocab: c.Vocab,
 		Positions: c.ropeConfig.positions(c.Positions)}
 }
 
 // kvHeads is the number of heads of key and value.
 func (c *decoderConfig) kvHeads() int {
 	if c.KVHeads > 0 {
-		return c.KVHeads
+		return int(c.KVHeads)
 	}
 	return c.Heads
 }
@@ -43,13 +57,17 @@ func (c *decoderConfig) bidirectional(in Inputs) bool {
 	return in.Bidirectional || c.Causal != nil && !*c.Causal
 }
 
-// mask is that of a layer, windowed or not. A model that looks both ways has no window.
+// mask is that of a layer, windowed or not. A model whose config says that it looks both ways keeps its
+// window, on either side; one that was asked to do so sees all tokens.
 func (c *decoderConfig) mask(in Inputs, windowed bool) *graph.Value {
+	windowed = windowed && c.SlidingWindow > 0 && int(c.SlidingWindow) < c.Sizes().Positions // a wider one hides nothing
 	switch {
-	case c.bidirectional(in):
+	case in.Bidirectional, c.bidirectional(in) && !windowed:
 		return in.Mask.Padding()
-	case windowed && c.SlidingWindow > 0:
-		return in.Mask.CausalWindow(c.SlidingWindow)
+	case c.bidirectional(in):
+		return in.Mask.Window(int(c.SlidingWindow))
+	case windowed:
+		return in.Mask.CausalWindow(int(c.SlidingWindow))
 	}
 	return in.Mask.Causal()
 }
@@ -65,7 +83,7 @@ type decoderAttention struct {
 
 // apply is the attention of x under self_attn's names; s is that scope.
 func (a *decoderAttention) apply(s *graph.Builder, x *graph.Value, r *rope, mask *graph.Value) *graph.Value {
-	size, kv := headDim(a.HeadDim, a.Hidden, a.Heads), a.kvHeads()
+	size, kv := headDim(int(a.HeadDim), a.Hidden, a.Heads), a.kvHeads()
 	q := linear(s, "q_proj", x, a.Hidden, a.Heads*size, a.qkvBias)
 	k := linear(s, "k_proj", x, a.Hidden, kv*size, a.qkvBias)
 	v := linear(s, "v_proj", x, a.Hidden, kv*size, a.qkvBias)
@@ -85,7 +103,7 @@ func (a *decoderAttention) headNorm(s *graph.Builder, name string, x *graph.Valu
 
 // headRMSNorm is RMSNorm over a head, with the gain as it is stored.
 func (c *decoderConfig) headRMSNorm(s *graph.Builder, name string, x *graph.Value) *graph.Value {
-	return s.RMSNorm(name, x, headDim(c.HeadDim, c.Hidden, c.Heads), c.Eps)
+	return s.RMSNorm(name, x, headDim(int(c.HeadDim), c.Hidden, c.Heads), c.Eps)
 }
 
 // gatedMLP is down(act(gate(x)) · up(x)) (Shazeer 2020).
@@ -99,7 +117,7 @@ func (c *decoderConfig) gatedMLP(m *graph.Builder, x *graph.Value, act string) *
 // and a gated MLP. windowed says which layers keep to the sliding window.
 func preNormDecoder(b *graph.Builder, attn *decoderAttention, in Inputs, theta float64, windowed func(layer int) bool) Outputs {
 	c := attn.decoderConfig
-	r := newRope(b, c.ropeConfig, ropeDefaults{Theta: theta, Context: c.Positions}, in.Positions, headDim(c.HeadDim, c.Hidden, c.Heads))
+	r := newRope(b, c.ropeConfig, ropeDefaults{Theta: theta, Context: c.Positions}, in.Positions, headDim(int(c.HeadDim), c.Hidden, c.Heads))
 	x := b.Embedding("embed_tokens.weight", in.IDs, c.Vocab, c.Hidden)
 	out := Outputs{Blocks: []*graph.Value{x}}
 	for i := range c.Layers {

@@ -31,9 +31,11 @@ func (c *gemma2Config) local(layer int) bool {
 }
 
 func gemma2Forward(b *graph.Builder, c *gemma2Config, in Inputs) Outputs {
-	in.Bidirectional = in.Bidirectional || c.BothWays
+	if c.BothWays && !in.Bidirectional {
+		b.Errorf("config.json: use_bidirectional_attention is not known in gemma2: what it means depends on the library's attention kernel")
+	}
 	attn := c.attention()
 	attn.softcap = c.softcap()
-	turn := newRope(b, c.ropeConfig, ropeDefaults{Theta: 10000, Context: c.Positions}, in.Positions, headDim(c.HeadDim, c.Hidden, c.Heads))
+	turn := newRope(b, c.ropeConfig, ropeDefaults{Theta: 10000, Context: c.Positions}, in.Positions, headDim(int(c.HeadDim), c.Hidden, c.Heads))
 	return gemmaDecoder(b, &c.gemmaConfig, attn, in, func(i int) gemmaLayer { return gemmaLayer{turn, c.mask(in, c.local(i))} })
 }

@@ -34,9 +34,9 @@ func (c *gemma3Config) local(layer int) bool {
 
 // mask is a layer's. Models that look both ways keep their window, half of it on each side.
 func (c *gemma3Config) mask(in Inputs, layer int) *graph.Value {
-	if c.BothWays || c.bidirectional(in) {
+	if c.BothWays || in.Bidirectional {
 		if c.local(layer) && c.SlidingWindow > 0 {
-			return in.Mask.Window(c.SlidingWindow / 2)
+			return in.Mask.Window(int(c.SlidingWindow) / 2)
 		}
 		return in.Mask.Padding()
 	}
@@ -47,7 +47,7 @@ func gemma3Forward(b *graph.Builder, c *gemma3Config, in Inputs) Outputs {
 	ropes := c.ropes(b, in)
 	attn := c.attention()
 	attn.norm = func(s *graph.Builder, name string, x *graph.Value) *graph.Value {
-		return c.norm(s, name, x, headDim(c.HeadDim, c.Hidden, c.Heads))
+		return c.norm(s, name, x, headDim(int(c.HeadDim), c.Hidden, c.Heads))
 	}
 	if c.softcap() != 0 {
 		b.Errorf("config.json: attn_logit_softcapping %g is not known in gemma3", c.softcap())
@@ -59,7 +59,7 @@ func gemma3Forward(b *graph.Builder, c *gemma3Config, in Inputs) Outputs {
 // transformers 4, rope_scaling is that of the global layers alone.
 func (c *gemma3Config) ropes(b *graph.Builder, in Inputs) map[bool]*rope {
 	local := ropeConfig{Theta: c.LocalTheta, Parameters: c.ropeConfig.Parameters}
-	size := headDim(c.HeadDim, c.Hidden, c.Heads)
+	size := headDim(int(c.HeadDim), c.Hidden, c.Heads)
 	return map[bool]*rope{
 		false: newRope(b, c.ropeConfig, ropeDefaults{fullAttention, 1e6, c.Positions}, in.Positions, size),
 		true:  newRope(b, local, ropeDefaults{slidingAttention, c.LocalTheta, c.Positions}, in.Positions, size),

@@ -17,7 +17,7 @@ type mistralConfig struct{ decoderConfig }
 
 func newMistralConfig() *mistralConfig {
 	return &mistralConfig{decoderConfig{Vocab: 32000, Hidden: 4096, Layers: 32, Heads: 32, KVHeads: 8, Intermediate: 14336, Act: "silu",
-		Positions: 4096 * 32, Eps: 1e-6}}
+		Positions: 4096 * 32, Eps: 1e-6, SlidingWindow: 4096}}
 }
 
 func mistralForward(b *graph.Builder, c *mistralConfig, in Inputs) Outputs {

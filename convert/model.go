@@ -360,7 +360,7 @@ func (m *Model) build(config Config, o OpenOptions) error {
 		in.TokenTypes = b.Input("token_type_ids", tokens)
 	}
 	if o.Bidirectional {
-		if m.Config, err = withKey(m.Config, "is_causal", false); err != nil {
+		if m.Config, err = bothWays(m.Config, m.Sizes.Positions); err != nil {
 			return err
 		}
 	}
@@ -414,6 +414,25 @@ func firstOf(err error) error {
 		return first
 	}
 	return fmt.Errorf("%w (and %d more such errors)", first, len(others)-1)
+}
+
+// bothWays makes a decoder's config say that its tokens see all others, so that whoever opens it next, the
+// library too, computes the same: a window becomes as wide as the longest text.
+func bothWays(raw json.RawMessage, positions int) (json.RawMessage, error) {
+	var has struct {
+		ModelType string `json:"model_type"`
+	}
+	if err := json.Unmarshal(raw, &has); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if has.ModelType == gemma3.ModelTypes[0] { // which keeps half a window on either side
+		return withKey(raw, "use_bidirectional_attention", true)
+	}
+	raw, err := withKey(raw, "sliding_window", positions)
+	if err != nil {
+		return nil, err
+	}
+	return withKey(raw, "is_causal", false)
 }
 
 // withKey sets a key of a JSON object, so that a config keeps telling the truth.

@@ -16,17 +16,27 @@ var mpnet = &Arch{
 	Forward:    forward(mpnetForward),
 }
 
-type mpnetConfig struct{ robertaConfig }
+type mpnetConfig struct{ bertConfig }
 
 func newMpnetConfig() *mpnetConfig {
-	c := &mpnetConfig{*newRobertaConfig()}
-	c.Vocab, c.Types = 30527, 0
+	c := &mpnetConfig{*newBertConfig()}
+	c.Vocab = 30527
 	return c
+}
+
+// mpnetPadding is the id that positions are counted from, which the library fixes whatever pad_token_id says.
+const mpnetPadding = 1
+
+func (c *mpnetConfig) Sizes() Sizes {
+	s := c.bertConfig.Sizes()
+	s.Positions -= mpnetPadding + 1
+	s.Types = 0
+	return s
 }
 
 func mpnetForward(b *graph.Builder, c *mpnetConfig, in Inputs) Outputs {
 	e := b.Scope("embeddings")
-	place := e.Add(in.Positions, e.Int64(int64(c.PadID)+1))
+	place := e.Add(in.Positions, e.Int64(mpnetPadding+1))
 	x := b.Add(e.Embedding("word_embeddings.weight", in.IDs, c.Vocab, c.Hidden),
 		e.Embedding("position_embeddings.weight", place, c.Positions, c.Hidden))
 	x = b.Dropout(e.LayerNorm("LayerNorm", x, c.Hidden, c.Eps), c.Dropout)

@@ -53,9 +53,8 @@ func (c *nomicConfig) UnmarshalJSON(raw []byte) error {
 		Positions    *int     `json:"n_positions"`
 		Eps          *float64 `json:"layer_norm_epsilon"`
 		Theta        *float64 `json:"rotary_emb_base"`
-		Partial      *float64 `json:"rotary_emb_fraction"`
 		Act          string   `json:"activation_function"`
-	}{&c.Hidden, &c.Heads, &c.Layers, &c.Intermediate, &c.Positions, &c.Eps, &c.Theta, &c.Partial, ""}
+	}{&c.Hidden, &c.Heads, &c.Layers, &c.Intermediate, &c.Positions, &c.Eps, &c.Theta, ""}
 	if err := json.Unmarshal(raw, &old); err != nil {
 		return err
 	}

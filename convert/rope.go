@@ -14,6 +14,7 @@ type ropeConfig struct {
 	Scaling    *ropeParameters `json:"rope_scaling"`
 	Parameters json.RawMessage `json:"rope_parameters"`
 	Partial    float64         `json:"partial_rotary_factor"`
+	Fraction   float64         `json:"rotary_emb_fraction"` // nomic's original code: the share of a head that turns
 }
 
 // ropeParameters are the settings of one kind of rotary position.
@@ -21,7 +22,7 @@ type ropeParameters struct {
 	Type             string  `json:"rope_type"`
 	OldType          string  `json:"type"` // transformers before 4.43
 	Theta            float64 `json:"rope_theta"`
-	Partial          float64 `json:"partial_rotary_factor"`
+	Partial          float64 `json:"partial_rotary_factor"` // see share
 	Factor           float64 `json:"factor"`
 	LowFreqFactor    float64 `json:"low_freq_factor"`
 	HighFreqFactor   float64 `json:"high_freq_factor"`
@@ -34,6 +35,8 @@ type ropeParameters struct {
 	BetaFast        float64 `json:"beta_fast"` // 0: 32
 	BetaSlow        float64 `json:"beta_slow"` // 0: 1
 	Truncate        *bool   `json:"truncate"`  // false: the ramp's ends are not rounded to features
+
+	fraction float64 // of a head's features that turn
 }
 
 // ropeDefaults are what stands where a config says nothing of its rotary positions.
@@ -45,24 +48,12 @@ type ropeDefaults struct {
 
 // of returns the parameters of a layer type, all filled in.
 func (c ropeConfig) of(d ropeDefaults) (ropeParameters, error) {
-	p := ropeParameters{Theta: c.Theta, Partial: c.Partial}
-	if c.Scaling != nil {
-		p = *c.Scaling
-		p.Theta, p.Partial = orElse(p.Theta, c.Theta), orElse(p.Partial, c.Partial)
+	p, err := c.given(d.LayerType)
+	if err != nil {
+		return p, fmt.Errorf("config.json: rope_parameters: %w", err)
 	}
-	if len(c.Parameters) > 0 && string(c.Parameters) != "null" {
-		raw := c.Parameters
-		var byType map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &byType); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
-		}
-		if own, ok := byType[d.LayerType]; ok {
-			raw = own
-		}
-		if err := json.Unmarshal(raw, &p); err != nil {
-			return p, fmt.Errorf("config.json: rope_parameters: %w", err)
-		}
-	}
+	p.Theta, p.Partial = orElse(p.Theta, c.Theta), orElse(p.Partial, c.Partial)
+	p.fraction = orElse(c.Fraction, 1)
 	if p.Type == "" {
 		p.Type = p.OldType
 	}
@@ -71,6 +62,35 @@ func (c ropeConfig) of(d ropeDefaults) (ropeParameters, error) {
 	p.BetaFast, p.BetaSlow = orElse(p.BetaFast, 32), orElse(p.BetaSlow, 1)
 	if p.Type == "yarn" && p.Factor == 0 {
 		p.Factor = float64(d.Context) / p.OriginalPosition
+	}
+	return p, nil
+}
+
+// given is what the config says of a layer type. As the library has it, rope_scaling, which users add to a config,
+// stands above rope_parameters, and models with layer types read those of their type alone.
+func (c ropeConfig) given(layerType string) (p ropeParameters, err error) {
+	raw, scaling := c.Parameters, c.Scaling
+	if scaling != nil && *scaling == (ropeParameters{}) {
+		scaling = nil
+	}
+	if layerType != "" && len(raw) > 0 {
+		var byType map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &byType); err != nil {
+			return p, err
+		}
+		raw = byType[layerType]
+	} else if scaling != nil {
+		raw = nil
+	}
+	if len(raw) > 0 && string(raw) != "null" {
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return p, err
+		}
+	}
+	if scaling != nil {
+		theta := p.Theta
+		p = *scaling
+		p.Theta = orElse(p.Theta, theta)
 	}
 	return p, nil
 }
@@ -89,6 +109,9 @@ func newRope(b *graph.Builder, c ropeConfig, d ropeDefaults, positions *graph.Va
 	var inv []float32
 	if err == nil {
 		inv, err = p.inverse(size)
+	}
+	if err == nil && p.Partial != 0 && p.Partial != 1 && p.Type != "" && p.Type != "default" { // the library fails at the first text
+		err = fmt.Errorf("config.json: partial_rotary_factor %g with rope_type %q is not known", p.Partial, p.Type)
 	}
 	if err != nil {
 		b.Errorf("%w", err)

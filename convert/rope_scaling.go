@@ -119,7 +119,7 @@ func (p ropeParameters) inverse(size int) ([]float32, error) {
 	if !scaling.valid(p) || p.Theta <= 1 {
 		return nil, fmt.Errorf("config.json: rope_type %q with impossible parameters %s", p.Type, p)
 	}
-	dim := int(float64(size) * orElse(p.Partial, 1))
+	dim := int(float64(size) * p.share())
 	if dim < 2 || dim > size || dim%2 != 0 {
 		return nil, fmt.Errorf("config.json: %d of a head's %d features cannot be rotated in pairs", dim, size)
 	}
@@ -128,6 +128,15 @@ func (p ropeParameters) inverse(size int) ([]float32, error) {
 		inv[i] = float32(scaling.scale(p, i, dim, math.Pow(p.Theta, -float64(2*i)/float64(dim))))
 	}
 	return inv, nil
+}
+
+// share is the part of a head's features that turn. The classes of these architectures read
+// partial_rotary_factor only where the angles are scaled.
+func (p ropeParameters) share() float64 {
+	if p.Type == "" || p.Type == "default" {
+		return orElse(p.fraction, 1)
+	}
+	return orElse(p.Partial, 1)
 }
 
 // String names the parameters as config.json does.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"graft/graph"
 )
 
 // Every rope_type that is the same for texts of any length turns by the angles of the library, and
@@ -59,7 +61,7 @@ func TestRopeMistakes(t *testing.T) {
 		{`{"rope_type": "yarn", "factor": -4}`, "factor -4"},
 		{`{"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}`, "low_freq_factor 4, high_freq_factor 1"},
 		{`{"rope_type": "default", "rope_theta": -1}`, "rope_theta -1"},
-		{`{"rope_type": "default", "partial_rotary_factor": 3}`, "24 of a head's 8 features"},
+		{`{"rope_type": "linear", "factor": 2, "partial_rotary_factor": 3}`, "24 of a head's 8 features"},
 		{`{"rope_type": 3}`, "rope_parameters: json"},
 		{`[]`, "rope_parameters: json"},
 	} {
@@ -86,5 +88,16 @@ func TestRopeReach(t *testing.T) {
 		if got := (ropeConfig{Parameters: json.RawMessage(parameters)}).positions(128); got != want {
 			t.Errorf("%s: %d tokens, want %d", parameters, got, want)
 		}
+	}
+}
+
+// Angles for a part of a head are the library's, but its classes cannot turn by them.
+func TestRopePartial(t *testing.T) {
+	m := graph.NewBuilder(&graph.Graph{}, nil)
+	positions := m.Input("positions", graph.TensorType(graph.Int64, graph.Symbol("batch"), graph.Symbol("sequence")))
+	c := ropeConfig{Parameters: json.RawMessage(`{"rope_type": "linear", "factor": 2, "partial_rotary_factor": 0.5}`)}
+	newRope(m, c, ropeDefaults{Theta: 10000, Context: 128}, positions, 8)
+	if err := m.Err(); err == nil || !strings.Contains(err.Error(), `partial_rotary_factor 0.5 with rope_type "linear" is not known`) {
+		t.Errorf("error %v", err)
 	}
 }
