@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,9 +83,13 @@ func (m *Model) measure() {
 }
 
 // completeShapes gives inputs of which the file does not even say how many axes they have the two of tokens, and
-// what follows of them to the rest.
+// what follows of them to the rest: exporters often leave open how wide a vector is.
 func (m *Model) completeShapes() error {
-	g, vague := m.Graph.Graph, false
+	g := m.Graph.Graph
+	vague := slices.ContainsFunc(g.Outputs, func(v *graph.Value) bool {
+		s := v.Shape()
+		return len(s) == 0 || !s[len(s)-1].Known()
+	})
 	for _, v := range g.Inputs {
 		if v.Shape() == nil && v.Init == nil && g.Initializer(v.Name) == nil {
 			v.Type, vague = graph.TensorType(v.DType(), graph.Symbol("batch"), graph.Symbol("sequence")), true
