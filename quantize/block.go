@@ -52,7 +52,7 @@ func (b blocking) each(transposed *graph.Tensor, use func(*blocks) error) (relat
 		deviation
 	}
 	var all deviation
-	err = inOrder(transposed, func(first int, columns []float32) part {
+	err = inOrder(transposed, func(first int, columns graph.Chunk) part {
 		q, d := b.round(first, columns)
 		return part{q, d}
 	}, func(p part) error {
@@ -66,11 +66,11 @@ func (b blocking) each(transposed *graph.Tensor, use func(*blocks) error) (relat
 }
 
 // round quantizes columns of the matrix from the first on, and tells what they miss.
-func (b blocking) round(first int, transposed []float32) (*blocks, deviation) {
+func (b blocking) round(first int, transposed graph.Chunk) (*blocks, deviation) {
 	var d deviation
-	q := b.columns(len(transposed) / b.k)
+	q, column := b.columns(transposed.Len()/b.k), make([]float32, b.k)
 	for c := range q.n {
-		column := transposed[c*b.k:][:b.k]
+		transposed.Float32s(column, c*b.k)
 		for block := range q.perColumn() {
 			w := column[block*b.size : min((block+1)*b.size, b.k)]
 			q.fit(c, block, w)
@@ -84,11 +84,18 @@ func (b blocking) round(first int, transposed []float32) (*blocks, deviation) {
 	return q, d
 }
 
-// encode rounds the weights of a block to their codes, at least 0 and at most most.
+// encode rounds the weights of a block to their codes. None is below the code 0, as the scale was fit to them; four are
+// rounded at a time.
 func encode(codes []uint8, w []float32, inverse, zero float32, most int32) {
-	codes = codes[:len(w)]
+	for len(w) >= 4 && len(codes) >= 4 {
+		codes[0] = uint8(min(int32(float32(w[0]*inverse)+zero+belowHalf), most))
+		codes[1] = uint8(min(int32(float32(w[1]*inverse)+zero+belowHalf), most))
+		codes[2] = uint8(min(int32(float32(w[2]*inverse)+zero+belowHalf), most))
+		codes[3] = uint8(min(int32(float32(w[3]*inverse)+zero+belowHalf), most))
+		w, codes = w[4:], codes[4:]
+	}
 	for i, x := range w {
-		codes[i] = uint8(nearest(float32(x*inverse)+zero, most))
+		codes[i] = uint8(min(int32(float32(x*inverse)+zero+belowHalf), most))
 	}
 }
 
@@ -268,18 +275,21 @@ func (q *blocks) parts() [][]byte {
 	return list
 }
 
-// rowMajor are codes with sign [K, N] of 4 bits and scales [K/size, N], as DequantizeLinear reads them; size divides K.
+// rowMajor are codes with sign [K, N] and scales [K/size, N], as DequantizeLinear reads them; size divides K.
 func (q *blocks) rowMajor() [][]byte {
 	codes, scales := make([]uint8, q.k*q.n), make([]float32, q.k/q.size*q.n)
 	for c := range q.n {
 		for k := range q.k {
 			i := c*q.perColumn() + k/q.size
-			codes[k*q.n+c] = q.codes[i*q.size+k%q.size] - 8
+			codes[k*q.n+c] = q.codes[i*q.size+k%q.size] - 1<<(q.bits-1)
 			scales[k/q.size*q.n+c] = q.scales[i]
 		}
 	}
-	return [][]byte{pack(codes, 4), floatBytes(scales)}
+	return [][]byte{pack(codes, q.bits), floatBytes(scales)}
 }
+
+// channelParts are the parts of roundChannels, of a single block of 8 bits to a column.
+func (q *blocks) channelParts() [][]byte { return append(q.rowMajor(), make([]byte, q.n)) }
 
 // roundingRowMajor is rounding in the layout of rowMajor.
 func (b blocking) roundingRowMajor(transposed *graph.Tensor) *rounding {

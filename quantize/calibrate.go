@@ -3,8 +3,6 @@ package quantize
 import (
 	"errors"
 
-	"gonum.org/v1/gonum/mat"
-
 	"graft/graph"
 )
 
@@ -14,8 +12,8 @@ type calibration struct {
 	outliers map[string][]int // features that are computed apart, and not in the range
 	grams    map[string]*gram
 
-	factored *gram // the last one of which the factor was taken
-	factor   *mat.TriDense
+	factored   *gram // the last one of which the correction was taken
+	correction *correction
 }
 
 // limits are the smallest and the largest number that is told apart.

@@ -1,8 +1,13 @@
 package quantize
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/mat"
@@ -49,85 +54,120 @@ func (g *gram) add(mask []int64, x []float32) {
 // strip is the number of rows of Xᵀ·X that are computed at once, each from the diagonal on.
 const strip = 128
 
-// factor is the upper triangle U with Uᵀ·U = (Xᵀ·X + damping)⁻¹.
-func (g *gram) factor() (*mat.TriDense, error) {
-	h := mat.NewSymDense(g.k, nil)
+// correction is what the rounding of a weight goes by when it makes up for what it misses.
+type correction struct {
+	order []int     // of the inputs in which their weights are rounded: those that are large on the calibration texts first
+	share []float32 // row-major [K, K], both in that order: how much of what is missed at an input each later one takes over
+}
+
+// correction is taken from the upper triangle U with Uᵀ·U = (Xᵀ·X + damping)⁻¹: its rows, each over its element of the diagonal.
+func (g *gram) correction() (*correction, error) {
+	c := &correction{order: make([]int, g.k), share: make([]float32, g.k*g.k)}
 	mean := 0.0
-	for i := range g.k {
-		mean += float64(g.sum[i*g.k+i]) / float64(g.k)
-		for j := i; j < g.k; j++ {
-			h.SetSym(i, j, float64(g.sum[i*g.k+j]))
-		}
+	for i := range c.order {
+		c.order[i] = i
+		mean += float64(g.at(i, i)) / float64(g.k)
 	}
 	if mean == 0 {
 		mean = 1
 	}
-	for i := range g.k {
+	slices.SortStableFunc(c.order, func(a, b int) int { return cmp.Compare(g.at(b, b), g.at(a, a)) })
+	h := mat.NewSymDense(g.k, nil)
+	for i, a := range c.order {
+		for j, b := range c.order[i:] {
+			h.SetSym(i, i+j, float64(g.at(a, b)))
+		}
 		h.SetSym(i, i, h.At(i, i)+damping*mean)
 	}
 	var chol mat.Cholesky
 	var inverse mat.SymDense
-	u := mat.NewTriDense(g.k, mat.Upper, nil)
 	if !chol.Factorize(h) {
-		return nil, fmt.Errorf("its inputs on the calibration texts are not finite")
+		return nil, errors.New("its inputs on the calibration texts are not finite")
 	}
 	if err := chol.InverseTo(&inverse); err != nil {
 		return nil, err
 	}
 	if !chol.Factorize(&inverse) {
-		return nil, fmt.Errorf("its inputs on the calibration texts cannot be told apart")
+		return nil, errors.New("its inputs on the calibration texts cannot be told apart")
 	}
+	u := mat.NewTriDense(g.k, mat.Upper, nil)
 	chol.UTo(u)
-	return u, nil
+	for i := range g.k {
+		for j := i; j < g.k; j++ {
+			c.share[i*g.k+j] = float32(u.At(i, j) / u.At(i, i))
+		}
+	}
+	return c, nil
 }
 
-// correct rounds the weights one input after the other and lets those that follow make up for the error,
-// as far as the inputs correlate on the calibration texts (GPTQ, Frantar et al. 2022, algorithm 1).
-// Scales are fit to the weights as they stand when their block begins.
-func (q *blocks) correct(w []float32, u *mat.TriDense) {
-	w = append([]float32{}, w...)
-	failed, column := make([]float32, q.n), make([]float32, q.size)
+// at is an element of Xᵀ·X, of which only those from the diagonal on are computed.
+func (g *gram) at(i, j int) float32 { return g.sum[min(i, j)*g.k+max(i, j)] }
+
+// correct rounds weights [K, N] one input after the other and lets those that follow make up for the error,
+// as far as the inputs correlate on the calibration texts (GPTQ, Frantar et al. 2022, algorithm 1). Scales are fit to the
+// weights as they were, so that the order may be any. Columns do not depend on each other.
+func (q *blocks) correct(w []float32, c *correction) {
+	const columns = 64 // at once, which a processor's second cache holds
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for first := 0; first < q.n; first += columns {
+		group.Go(func() error {
+			q.correctColumns(w, c, first, min(columns, q.n-first))
+			return nil
+		})
+	}
+	group.Wait()
+}
+
+func (q *blocks) correctColumns(w []float32, c *correction, first, n int) {
+	left := make([]float32, q.k*n) // [K, n]: the weights, and what they took over
 	for k := range q.k {
-		if k%q.size == 0 {
-			part := column[:min(q.size, q.k-k)]
-			for c := range q.n {
-				for i := range part {
-					part[i] = w[(k+i)*q.n+c]
-				}
-				q.fit(c, k/q.size, part)
-			}
+		copy(left[k*n:][:n], w[k*q.n+first:])
+	}
+	column := make([]float32, q.k)
+	for i := range n {
+		for k := range column {
+			column[k] = left[k*n+i]
 		}
-		row := w[k*q.n : (k+1)*q.n]
-		for c, x := range row {
-			failed[c] = (x - q.set(c, k, x)) / float32(u.At(k, k))
+		for b := range q.perColumn() {
+			q.fit(first+i, b, column[b*q.size:min((b+1)*q.size, q.k)])
 		}
-		for j := k + 1; j < q.k; j++ {
-			blas32.Axpy(-float32(u.At(k, j)), blas32.Vector{N: q.n, Inc: 1, Data: failed},
-				blas32.Vector{N: q.n, Inc: 1, Data: w[j*q.n : (j+1)*q.n]})
+	}
+	missed := blas32.Vector{N: n, Inc: 1, Data: make([]float32, n)}
+	for i, k := range c.order {
+		for at, x := range left[k*n:][:n] {
+			missed.Data[at] = x - q.set(first+at, k, x)
+		}
+		share := c.share[i*q.k:][:q.k]
+		for j := i + 1; j < q.k; j++ {
+			blas32.Axpy(-share[j], missed, blas32.Vector{N: n, Inc: 1, Data: left[c.order[j]*n:][:n]})
 		}
 	}
 }
 
-// correct is m in b by GPTQ, with its relative error; nil where its inputs were not measured.
-func (j *job) correct(m *matrix, b blocking) (*blocks, float64, error) {
+// corrected is m in b by GPTQ, laid out by parts, where its inputs were measured, else nearest.
+func (j *job) corrected(m *matrix, b blocking, parts func(*blocks) [][]byte, nearest *rounding) (*rounding, error) {
 	g := j.calibration.grams[m.weight.Name]
 	if g == nil {
-		return nil, 0, nil
+		return nearest, nil
 	}
 	if c := j.calibration; c.factored != g { // queries, keys and values follow one another and read the same inputs
-		u, err := g.factor()
+		correction, err := g.correction()
 		if err != nil {
-			return nil, 0, err
+			return nil, fmt.Errorf("layer %q: %w", m.name, err)
 		}
-		c.factored, c.factor = g, u
+		c.factored, c.correction = g, correction
 	}
 	w, err := m.values()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	q := b.columns(m.n)
-	q.correct(w, j.calibration.factor)
-	return q, relativeError(w, q.values()), nil
+	q.correct(w, j.calibration.correction)
+	if !finite(q.scales) {
+		return nil, fmt.Errorf("layer %q: %w", m.name, errNotFinite)
+	}
+	return finished(parts(q), relativeError(w, q.values())), nil
 }
 
 // measureGrams takes Xᵀ·X of the inputs of all products that are to be corrected. The CPU provider, which

@@ -3,6 +3,7 @@ package quantize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"graft/graph"
@@ -99,7 +100,11 @@ func (j *job) tables() {
 			j.layers = append(j.layers, kept(t.name, "Gather", t.weight))
 			continue
 		}
-		j.add(t.name, "Gather", t.weight, "int8 per row", t.quantize(j))
+		form := "int8 per row"
+		if block := t.block(j.scheme); block < t.weight.Init.Shape[1] {
+			form = fmt.Sprintf("int8 in blocks of %d", block)
+		}
+		j.add(t.name, "Gather", t.weight, form, t.quantize(j))
 	}
 }
 

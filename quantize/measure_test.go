@@ -143,7 +143,7 @@ func TestGPTQBeatsRounding(t *testing.T) {
 		mask[i] = 1
 	}
 	g.add(mask, x)
-	u, err := g.factor()
+	c, err := g.correction()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestGPTQBeatsRounding(t *testing.T) {
 		t.Fatal(err)
 	}
 	corrected := b.columns(n)
-	corrected.correct(w, u)
+	corrected.correct(w, c)
 	if a, b := lost(nearest), lost(corrected); !(b < 0.7*a) {
 		t.Errorf("squared error %g, rounded to nearest %g", b, a)
 	}

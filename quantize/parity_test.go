@@ -49,7 +49,7 @@ func TestAsymmetricRangeIsONNXRuntimes(t *testing.T) {
 
 func TestWeightOnlyIsONNXRuntimes(t *testing.T) {
 	in := openTensors(t, "linear", "tensors.safetensors")
-	m := applied(t, readModel(t, "linear", "fp32.onnx"), "int8-weight", OpenVINO, nil)
+	m := applied(t, readModel(t, "linear", "fp32.onnx"), "int8-weight", OpenVINO, &calibration{})
 	near(t, "scales", initializer(t, m, "W_scale"), in.floats("weight_only_int8_scale"), scaleTolerance)
 	sameCodes(t, "codes", rawBytes(t, m, "W_quantized"), in.bytes("weight_only_int8_q"))
 	x := map[string]ort.Array{"x": {Type: ort.Float, Shape: []int64{6, 64}, Data: in.floats("x")}}

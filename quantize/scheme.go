@@ -42,6 +42,7 @@ type Scheme struct {
 	measure  func(*job) error  // what it wants to know of activations; nil: nothing
 	blind    bool              // it does without, with more loss
 	smooths  bool              // it rounds activations, in ranges that Options.Method chooses
+	cutRows  bool              // embeddings have a scale for each block of a row
 	apply    func(*job) error  // rewrites the graph; nil: lowering did all
 }
 
@@ -65,8 +66,8 @@ var schemes = []Scheme{
 		},
 	},
 	{
-		Name: "int8-weight", Doc: "weights int8, products in float32", Aliases: []string{"weight_only_int8"},
-		Targets: []Target{CPU, CUDA, OpenVINO, TensorRT}, apply: applyWeight8,
+		Name: "int8-weight", Doc: "weights int8, corrected on calibration texts (GPTQ), products in float32", Aliases: []string{"weight_only_int8"},
+		Targets: []Target{CPU, CUDA, OpenVINO, TensorRT}, measure: (*job).measureGrams, blind: true, cutRows: true, apply: applyWeight8,
 		refusals: map[Target]string{
 			Portable: "ONNX Runtime's CPU provider would round activations to 8 bits too where it finds a weight behind DequantizeLinear; use --target cpu or --target openvino",
 		},

@@ -3,6 +3,7 @@ package quantize
 import (
 	"io"
 	"regexp"
+	"slices"
 
 	"graft/graph"
 	"graft/graph/pass"
@@ -57,21 +58,40 @@ func (t *table) matches(re *regexp.Regexp) bool {
 	return false
 }
 
-// quantize stores each row in int8 with a scale of its own, and has the rows that are looked up
+// block is the number of features of a row that share a scale in s: a whole row, or as many as of a product where rows can be cut so.
+func (t *table) block(s Scheme) int64 {
+	width := t.weight.Init.Shape[1]
+	ranked := !slices.ContainsFunc(t.nodes, func(n *graph.Node) bool { return n.Inputs[1].Shape() == nil })
+	if s.cutRows && width%blockSize == 0 && ranked {
+		return blockSize
+	}
+	return width
+}
+
+// quantize stores rows in int8 with a scale for each block of them, and has the rows that are looked up
 // multiplied by theirs: Cast(Gather(codes, i))·Gather(scales, i), operators that every runtime has.
 func (t *table) quantize(j *job) *rounding {
-	b, r := j.b, roundRows(t.weight.Init)
-	shape, name, data := t.weight.Init.Shape, t.weight.Name, r.data()
-	quantized := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_quantized", DType: graph.Int8, Shape: shape, Data: data[0]})
-	scale := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_scale", DType: graph.Float, Shape: []int64{shape[0], 1}, Data: data[1]})
+	stored := t.weight.Init
+	rows, width, block := stored.Shape[0], stored.Shape[1], t.block(j.scheme)
+	shape, of := []int64{rows, width}, []int64{rows, 1}
+	if block < width {
+		shape, of = []int64{rows, width / block, block}, []int64{rows, width / block, 1}
+	}
+	b, name := j.b, t.weight.Name
+	r := roundRows(&graph.Tensor{Name: name, DType: graph.Float, Shape: []int64{rows * width / block, block}, Data: stored.Data})
+	data := r.data()
+	codes := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_quantized", DType: graph.Int8, Shape: shape, Data: data[0]})
+	scales := b.Graph().AddInitializer(&graph.Tensor{Name: name + "_scale", DType: graph.Float, Shape: of, Data: data[1]})
 	for _, n := range t.nodes {
 		s := b.Scope("%s", n.Name)
-		row := n.Outputs[0]
-		indices := n.Inputs[1]
-		product := s.Mul(
-			s.Cast(s.Op("Gather", []*graph.Value{quantized, indices}, graph.IntAttr("axis", 0)), graph.Float),
-			s.Op("Gather", []*graph.Value{scale, indices}, graph.IntAttr("axis", 0)))
-		product.Def().SetOutput(0, row)
+		row, indices := n.Outputs[0], n.Inputs[1]
+		found := s.Mul(
+			s.Cast(s.Op("Gather", []*graph.Value{codes, indices}, graph.IntAttr("axis", 0)), graph.Float),
+			s.Op("Gather", []*graph.Value{scales, indices}, graph.IntAttr("axis", 0)))
+		if block < width {
+			found = s.Reshape(found, append(make([]int64, len(indices.Shape())), width)...) // the indices' dimensions, then a row's
+		}
+		found.Def().SetOutput(0, row)
 	}
 	gathers := map[*graph.Node]bool{}
 	for _, n := range t.nodes {
@@ -92,10 +112,11 @@ func roundRows(t *graph.Tensor) *rounding {
 		}
 		var all deviation
 		var scales []byte
-		err := inOrder(t, func(first int, x []float32) part {
-			p := part{codes: make([]byte, len(x)), scales: make([]float32, len(x)/width)}
+		err := inOrder(t, func(first int, x graph.Chunk) part {
+			p, row := part{codes: make([]byte, x.Len()), scales: make([]float32, x.Len()/width)}, make([]float32, width)
 			for r := range p.scales {
-				row, codes := x[r*width:][:width], p.codes[r*width:][:width]
+				x.Float32s(row, r*width)
+				codes := p.codes[r*width:][:width]
 				p.scales[r] = roundRow(codes, row)
 				if sampled(first+r, rows) {
 					for i, x := range row {

@@ -7,18 +7,25 @@ import (
 )
 
 // applyWeight8 stores weights in int8: in blocks for the providers that have MatMulNBits, else with a
-// scale for each column.
+// scale for each column. On the CPU blocks have zero points, as those of applyWeight4.
 func applyWeight8(j *job) error {
 	nbits := j.Target == CPU || j.Target == CUDA
 	for _, m := range j.matrices {
 		if nbits {
-			b := blocking{k: m.k, n: m.n, size: blockSize, bits: 8}
-			r := b.rounding(graph.Transpose(m.weight.Init))
+			b := blocking{k: m.k, n: m.n, size: blockSize, bits: 8, asymmetric: j.Target == CPU}
+			r, err := j.corrected(m, b, (*blocks).parts, b.rounding(graph.Transpose(m.weight.Init)))
+			if err != nil {
+				return err
+			}
 			j.storeBlocks(m, b, r.data())
 			j.rounded(m, fmt.Sprintf("int8 in blocks of %d", b.size), r)
 			continue
 		}
-		r := roundChannels(m.values, m.k, m.n, mostCode)
+		b := blocking{k: m.k, n: m.n, size: m.k, bits: 8, positive: true}
+		r, err := j.corrected(m, b, (*blocks).channelParts, roundChannels(m.values, m.k, m.n, mostCode))
+		if err != nil {
+			return err
+		}
 		j.storeChannels(m, r)
 		j.rounded(m, "int8 per column", r)
 	}
@@ -34,35 +41,18 @@ func applyWeight4(j *job) error {
 			continue
 		}
 		b := blocking{k: m.k, n: m.n, size: blockSize, bits: 4, asymmetric: j.Target == CPU, positive: j.Target == TensorRT}
-		r, err := j.rounding4(m, b)
-		if err != nil {
-			return fmt.Errorf("layer %q: %w", m.name, err)
-		}
+		parts, nearest, store := (*blocks).parts, b.rounding, j.storeBlocks
 		if j.Target == TensorRT {
-			j.storeInt4(m, b, r.data())
-		} else {
-			j.storeBlocks(m, b, r.data())
+			parts, nearest, store = (*blocks).rowMajor, b.roundingRowMajor, j.storeInt4
 		}
+		r, err := j.corrected(m, b, parts, nearest(graph.Transpose(m.weight.Init)))
+		if err != nil {
+			return err
+		}
+		store(m, b, r.data())
 		j.rounded(m, fmt.Sprintf("int4 in blocks of %d", b.size), r)
 	}
 	return nil
-}
-
-// rounding4 is m in b, corrected where its inputs were measured, else to nearest, in the layout of the target's operator.
-func (j *job) rounding4(m *matrix, b blocking) (*rounding, error) {
-	q, e, err := j.correct(m, b)
-	switch transposed := graph.Transpose(m.weight.Init); {
-	case err != nil:
-		return nil, err
-	case q != nil && j.Target == TensorRT:
-		return finished(q.rowMajor(), e), nil
-	case q != nil:
-		return finished(q.parts(), e), nil
-	case j.Target == TensorRT:
-		return b.roundingRowMajor(transposed), nil
-	default:
-		return b.rounding(transposed), nil
-	}
 }
 
 // storeBlocks makes the products with m multiply by codes, scales and zero points in b.
