@@ -12,19 +12,29 @@ import (
 // and those whose elements follow from the sizes that inference knows (the 384 of
 // [batch, sequence, 384]). Large weights are only moved (transposed, cast, reshaped), and only
 // where the file does not grow; they are computed when the model is written.
-var Fold = Pass{"fold", "replace what is constant by its value", fold}
+var Fold = Pass{"fold", "replace what is constant by its value", func(m *graph.Model) (bool, error) { return fold(m, anything) }}
+
+// foldSizes folds the arithmetic of sizes and Constant nodes alone, which leaves weights as they are.
+var foldSizes = Pass{"fold sizes", "replace computed integers by their value", func(m *graph.Model) (bool, error) { return fold(m, isSize) }}
+
+func anything(*graph.Node) bool { return true }
+
+// isSize reports whether n is a Constant, or its result holds integers or bools.
+func isSize(n *graph.Node) bool {
+	return n.Is("Constant") || n.Output(0).DType() != graph.Undefined && !n.Output(0).DType().IsFloat()
+}
 
 // freeBytes is the size up to which a constant may be larger than what it is made of.
 const freeBytes = 1 << 16
 
-func fold(m *graph.Model) (bool, error) {
+func fold(m *graph.Model, wanted func(*graph.Node) bool) (bool, error) {
 	freed := freeWeights(m)
 	known, err := graph.InferElements(m)
 	if err != nil {
 		return false, err
 	}
 	f := &folder{
-		model: m, known: known,
+		model: m, wanted: wanted, known: known,
 		isInput: defaults(m.Graph), isOutput: outputs(m.Graph), readers: map[*graph.Value]int{},
 	}
 	for v, uses := range m.Graph.Uses() {
@@ -47,6 +57,7 @@ func freeWeights(m *graph.Model) bool {
 
 type folder struct {
 	model             *graph.Model
+	wanted            func(*graph.Node) bool
 	known             map[*graph.Value]*graph.Tensor
 	isInput, isOutput map[*graph.Value]bool
 	readers           map[*graph.Value]int
@@ -81,6 +92,9 @@ func (f *folder) graph(g *graph.Graph) {
 
 // evaluate returns the constants that n computes, nil where it stays.
 func (f *folder) evaluate(n *graph.Node) ([]*graph.Tensor, error) {
+	if !f.wanted(n) {
+		return nil, nil
+	}
 	for _, v := range n.Outputs {
 		if f.isOutput[v] {
 			return nil, nil

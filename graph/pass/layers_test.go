@@ -88,3 +88,22 @@ func TestLayersRaised(t *testing.T) {
 	high, _ := raise(t, low)
 	checkLayers(t, high, 2, 2, 6)
 }
+
+// TestLayersBehindCasts: RMSNorm of transformers, exported in float32, reads the stream itself, but what it casts to float32,
+// which changes nothing, is what is added to.
+func TestLayersBehindCasts(t *testing.T) {
+	low := lower(t, preNorm(t), pass.LowerOptions{})
+	g := low.Graph
+	var nodes []*graph.Node
+	for _, n := range g.Nodes {
+		if n.Is("Add") && n.Input(0).Const() == nil && n.Input(1).Const() == nil {
+			same := graph.NewValue(n.Outputs[0].Name+"/stream", nil)
+			nodes = append(nodes, graph.NewNode("Cast", []*graph.Value{n.Input(0)}, []*graph.Value{same}, graph.IntAttr("to", int64(graph.Float))))
+			n.Inputs[0] = same
+		}
+		nodes = append(nodes, n)
+	}
+	g.Nodes = nodes
+	high, _ := raise(t, low)
+	checkLayers(t, high, 2, 4, 7)
+}

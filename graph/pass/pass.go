@@ -51,13 +51,17 @@ func Run(m *graph.Model, passes ...Pass) (changed bool, err error) {
 // Simplify evaluates what is constant, merges what is equal and removes what nothing reads.
 // Inputs and outputs keep their names and types; of equal weights the first keeps its name.
 func Simplify(m *graph.Model) error {
+	if err := repeat(m, simplification...); err != nil {
+		return fmt.Errorf("simplify model: %w", err)
+	}
+	return nil
+}
+
+// repeat runs passes until nothing changes.
+func repeat(m *graph.Model, passes ...Pass) error {
 	for range mostRounds {
-		changed, err := Run(m, simplification...)
-		if err != nil {
-			return fmt.Errorf("simplify model: %w", err)
-		}
-		if !changed {
-			break
+		if changed, err := Run(m, passes...); err != nil || !changed {
+			return err
 		}
 	}
 	return nil

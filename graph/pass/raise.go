@@ -60,6 +60,9 @@ func Raise(m *graph.Model) (RaiseReport, error) {
 		report.count(m)
 		return report, nil
 	}
+	if err := prepare(raised); err != nil {
+		return report, err
+	}
 	for _, step := range raiseSteps {
 		r := &raiser{rewriter: newRewriter(raised), report: &report}
 		if err := r.sweep(func(n *graph.Node) ([]*graph.Value, error) { return step.raise(r, n), nil }); err != nil {
@@ -78,6 +81,16 @@ func Raise(m *graph.Model) (RaiseReport, error) {
 	*m = *raised
 	report.count(m)
 	return report, nil
+}
+
+// prepare removes what stands between the nodes of a formula and says nothing: casts to the type that is there, and the
+// arithmetic of shapes. Weights keep their names, so that nothing else is folded.
+func prepare(m *graph.Model) error {
+	if err := repeat(m, Forward, Reshapes, foldSizes); err != nil {
+		return fmt.Errorf("prepare to raise: %w", err)
+	}
+	_, err := removeDead(m)
+	return err
 }
 
 // count fills in what was left.
