@@ -108,9 +108,22 @@ func (t *Tensor) Float32s() ([]float32, error) {
 	return out, nil
 }
 
-// Float32Chunks streams the elements of a floating-point tensor, converted to float32, n at a time: at is the index of
-// the first. What is handed over is the receiver's.
-func (t *Tensor) Float32Chunks(n int, use func(at int64, values []float32) error) error {
+// Chunk is some of a tensor's floating-point elements, as they are stored.
+type Chunk struct {
+	bytes  []byte
+	size   int // of an element
+	decode func([]float32, []byte)
+}
+
+// Len is the number of elements.
+func (c Chunk) Len() int { return len(c.bytes) / c.size }
+
+// Float32s converts len(values) elements, from the one at index at on, to float32.
+func (c Chunk) Float32s(values []float32, at int) { c.decode(values, c.bytes[at*c.size:]) }
+
+// Chunks streams the elements of a floating-point tensor, n at a time: at is the index of the first. What is handed over is
+// the receiver's.
+func (t *Tensor) Chunks(n int, use func(at int64, c Chunk) error) error {
 	t = t.unwidened()
 	c := &chunker{n: n, size: t.DType.Bits() / 8, decode: decoders[t.DType], use: use}
 	switch {
@@ -120,7 +133,7 @@ func (t *Tensor) Float32Chunks(n int, use func(at int64, values []float32) error
 		return fmt.Errorf("tensor %q (%v) holds no bytes", t.Name, t.DType)
 	}
 	_, err := t.Data.WriteTo(c)
-	if err == nil {
+	if err == nil && len(c.bytes) >= c.size {
 		err = c.flush()
 	}
 	if err == nil && (c.at != t.Len() || len(c.bytes) > 0) {
@@ -140,18 +153,21 @@ func (t *Tensor) unwidened() *Tensor {
 	return t
 }
 
-// chunker is a writer that hands on what it gets as float32 elements, n at a time.
+// chunker is a writer that hands on what it gets, n elements at a time.
 type chunker struct {
 	n, size int
 	decode  func([]float32, []byte)
-	use     func(at int64, values []float32) error
+	use     func(at int64, c Chunk) error
 	bytes   []byte // not handed on
 	at      int64
 }
 
 func (c *chunker) Write(p []byte) (int, error) {
 	for written := 0; written < len(p); {
-		n := min(c.n*c.size-len(c.bytes), len(p)-written)
+		if c.bytes == nil {
+			c.bytes = make([]byte, 0, c.n*c.size)
+		}
+		n := min(cap(c.bytes)-len(c.bytes), len(p)-written)
 		c.bytes = append(c.bytes, p[written:written+n]...)
 		if written += n; len(c.bytes) < c.n*c.size {
 			break
@@ -163,16 +179,12 @@ func (c *chunker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// flush hands on the whole elements that there are.
 func (c *chunker) flush() error {
-	values := make([]float32, len(c.bytes)/c.size)
-	if len(values) == 0 {
-		return nil
-	}
-	c.decode(values, c.bytes)
-	c.bytes = append(c.bytes[:0], c.bytes[len(values)*c.size:]...)
-	at := c.at
-	c.at += int64(len(values))
-	return c.use(at, values)
+	whole := len(c.bytes) / c.size * c.size
+	chunk, at := Chunk{c.bytes[:whole:whole], c.size, c.decode}, c.at
+	c.bytes, c.at = append([]byte(nil), c.bytes[whole:]...), c.at+int64(chunk.Len())
+	return c.use(at, chunk)
 }
 
 // decoders and encoders turn little-endian bytes into float32 and back; as many elements as there are values.
@@ -193,6 +205,12 @@ var decoders = map[DType]func([]float32, []byte){
 		}
 	},
 	BFloat16: func(values []float32, b []byte) {
+		for len(values) >= 4 && len(b) >= 8 { // four at a time
+			x := binary.LittleEndian.Uint64(b)
+			values[0], values[1] = math.Float32frombits(uint32(x)<<16), math.Float32frombits(uint32(x)&^0xffff)
+			values[2], values[3] = math.Float32frombits(uint32(x>>32)<<16), math.Float32frombits(uint32(x>>32)&^0xffff)
+			values, b = values[4:], b[8:]
+		}
 		for i := range values {
 			values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
 		}

@@ -100,7 +100,7 @@ func (r *rounding) measure() error {
 const chunk = 64 << 10
 
 // inOrder rounds a matrix as it is read, some rows at a time, on all cores, and hands the results to use in the rows' order.
-func inOrder[T any](matrix *graph.Tensor, round func(first int, rows []float32) T, use func(T) error) error {
+func inOrder[T any](matrix *graph.Tensor, round func(first int, rows graph.Chunk) T, use func(T) error) error {
 	width := int(matrix.Shape[1])
 	waiting := make(chan chan T, runtime.GOMAXPROCS(0))
 	group, ctx := errgroup.WithContext(context.Background())
@@ -112,7 +112,7 @@ func inOrder[T any](matrix *graph.Tensor, round func(first int, rows []float32) 
 		}
 		return nil
 	})
-	err := matrix.Float32Chunks(max(chunk/width, 1)*width, func(at int64, rows []float32) error {
+	err := matrix.Chunks(max(chunk/width, 1)*width, func(at int64, rows graph.Chunk) error {
 		next := make(chan T, 1)
 		select {
 		case waiting <- next:
