@@ -265,7 +265,7 @@ func readTensors(dir string, tensors map[string]*torch.Tensor) error {
 func readTensor(file *safetensors.Checkpoint, name string, t *torch.Tensor) error {
 	saved := file.Tensor(name)
 	if saved == nil {
-		return fs.ErrNotExist
+		return errors.New("it is not in the file")
 	}
 	if !slices.Equal(saved.Shape, t.Shape()) {
 		return fmt.Errorf("shape %v, want %v", saved.Shape, t.Shape())

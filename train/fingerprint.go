@@ -23,7 +23,7 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 	f := fingerprint{
 		Course: map[string]string{
 			"model": model, "training data and tokenizer": data, "objective": objective,
-			"fine-tune-type": o.FineTuneType, "sentence-pooling-method": o.SentencePoolingMethod, "dropout": text(max(o.Dropout, -1)),
+			"fine-tune-type": o.FineTuneType, "sentence-pooling-method": o.SentencePoolingMethod, "normalized": text(o.Normalized), "dropout": text(max(o.Dropout, -1)),
 			"train-group-size": text(o.TrainGroupSize), "max-example-num-per-dataset": text(o.MaxExampleNumPerDataset),
 			"query-max-len": text(o.QueryMaxLen), "passage-max-len": text(o.PassageMaxLen),
 			"query-instruction-for-retrieval": o.QueryInstruction, "passage-instruction-for-retrieval": o.PassageInstruction,

@@ -11,7 +11,6 @@ import (
 // pace measures the speed of the last steps.
 type pace struct {
 	recent []StepLine // at most paceSteps
-
 }
 
 const paceSteps = 20

@@ -181,9 +181,10 @@ func TestResumeMismatch(t *testing.T) {
 	}{
 		"rate and temperature": {func(_ *Model, o *Options) { o.LearningRate, o.Temperature = 1e-2, 0.1 },
 			[]string{`learning-rate: was "0.001", is "0.01"`, "temperature 0.1"}},
-		"model": {func(m *Model, _ *Options) { m.Hash = "sha256:another" }, []string{`model: was "sha256:`, `is "sha256:another"`}},
-		"data":  {func(_ *Model, o *Options) { o.TrainData = []string{other} }, []string{"training data and tokenizer: was", `steps: was "10", is "12"`}},
-		"lora":  {func(_ *Model, o *Options) { o.FineTuneType = "lora" }, []string{`fine-tune-type: was "sft", is "lora"`, `lora-rank: was not set, is "32"`}},
+		"model":    {func(m *Model, _ *Options) { m.Hash = "sha256:another" }, []string{`model: was "sha256:`, `is "sha256:another"`}},
+		"data":     {func(_ *Model, o *Options) { o.TrainData = []string{other} }, []string{"training data and tokenizer: was", `steps: was "10", is "12"`}},
+		"lora":     {func(_ *Model, o *Options) { o.FineTuneType = "lora" }, []string{`fine-tune-type: was "sft", is "lora"`, `lora-rank: was not set, is "32"`}},
+		"products": {func(_ *Model, o *Options) { o.Normalized = false }, []string{`normalized: was "true", is "false"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, o := m, o

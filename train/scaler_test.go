@@ -16,38 +16,8 @@ import (
 func TestLossScale(t *testing.T) {
 	defer torch.Lock()() // how many threads compute is a thread's own, and rounds sums
 	m := tinyModel(t)
-	steps := func(scale float64) (lines []*StepLine, weights []*graph.Tensor) {
-		o := tinyOptions(t)
-		r := newRun(m, o, newRecorder().hooks)
-		defer r.Close()
-		for _, stage := range []func(context.Context) error{r.checkOutput, r.readData, r.compile, r.begin} {
-			if err := stage(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if scale != 0 {
-			r.scaler = &scaler{Scale: scale}
-		}
-		for r.state.Step < 6 {
-			r.arithmetic.rng.Offset = uint64(1000 * r.state.Step)
-			work := assemble(r.sampler, r.calendar, r.state.Next)
-			line, err := r.step(work.batches)
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines = append(lines, line)
-			if !line.Skipped {
-				r.state.Step, r.state.Next = r.state.Step+1, work.after
-			}
-		}
-		weights, err := r.program.Weights()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return lines, weights
-	}
-	plain, want := steps(0)
-	scaled, got := steps(math.Ldexp(1, 127))
+	plain, want := scaledSteps(t, m, 0)
+	scaled, got := scaledSteps(t, m, math.Ldexp(1, 127))
 	skipped := 0
 	for scaled[skipped].Skipped {
 		skipped++
@@ -74,6 +44,38 @@ func TestLossScale(t *testing.T) {
 			t.Errorf("weights %q differ", want[i].Name)
 		}
 	}
+}
+
+// scaledSteps takes steps, at first with a loss scale, until six of them changed the weights; with 0 there is none.
+func scaledSteps(t *testing.T, m Model, scale float64) (lines []*StepLine, weights []*graph.Tensor) {
+	t.Helper()
+	r := newRun(m, tinyOptions(t), newRecorder().hooks)
+	defer r.Close()
+	for _, stage := range []func(context.Context) error{r.checkOutput, r.readData, r.compile, r.begin} {
+		if err := stage(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if scale != 0 {
+		r.scaler = &scaler{Scale: scale}
+	}
+	for r.state.Step < 6 {
+		r.arithmetic.rng.Offset = uint64(1000 * r.state.Step)
+		work := assemble(r.sampler, r.calendar, r.state.Next)
+		line, err := r.step(work.batches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+		if !line.Skipped {
+			r.state.Step, r.state.Next = r.state.Step+1, work.after
+		}
+	}
+	weights, err := r.program.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines, weights
 }
 
 func TestScaler(t *testing.T) {
