@@ -142,16 +142,15 @@ func largest(w []float32) float32 {
 	return math.Float32frombits(bits.RotateLeft32(most, -1))
 }
 
-// extremes are the smallest and the largest number of w, 0 included. Bits of floats order as integers do, but for the
-// order of negative ones.
+// extremes are the smallest and the largest number of w, 0 included. Bits of floats order as integers do: as integers with a
+// sign, the largest is the largest number, and without, the smallest one.
 func extremes(w []float32) (lowest, highest float32) {
-	var low, high int32
+	low, high := math.Float32bits(float32(math.Copysign(0, -1))), int32(0)
 	for _, x := range w {
-		b := int32(math.Float32bits(x))
-		b ^= b >> 31 & math.MaxInt32
-		low, high = min(low, b), max(high, b)
+		b := math.Float32bits(x)
+		low, high = max(low, b), max(high, int32(b))
 	}
-	return math.Float32frombits(uint32(low ^ low>>31&math.MaxInt32)), math.Float32frombits(uint32(high))
+	return math.Float32frombits(low), math.Float32frombits(uint32(high))
 }
 
 // set rounds the weight at row k of a column to its code and returns what that stands for.
