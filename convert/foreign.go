@@ -156,6 +156,17 @@ func (m *Model) int64Input(v *graph.Value) *graph.Value {
 	return wide
 }
 
+// CheckSizes tells of a graph that was exported for texts of one length, or for so many at a time: it cannot run others.
+func (m *Model) CheckSizes() error {
+	for _, v := range m.Graph.Graph.Inputs {
+		fixed := slices.ContainsFunc(v.Shape(), graph.Dim.Known)
+		if _, ok := inputNames[v.Name]; ok && fixed {
+			return fmt.Errorf("read model %q: input %v has a fixed size, but texts come in all lengths and numbers: export it with dynamic axes", m.Path, v)
+		}
+	}
+	return nil
+}
+
 // freshBuilder appends to a graph that somebody else named: its names begin as none there does.
 func freshBuilder(g *graph.Graph) *graph.Builder {
 	taken := g.Names()

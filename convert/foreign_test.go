@@ -151,6 +151,23 @@ func TestForeignWithoutWidth(t *testing.T) {
 	}
 }
 
+// A file that was exported for one size of batch can be looked at, but not run.
+func TestForeignFixedSizes(t *testing.T) {
+	path := foreign(t, "bert", 17, nil, func(g *graph.Graph) {
+		for _, v := range g.Inputs {
+			v.Type = graph.TensorType(graph.Int64, graph.Size(2), graph.Symbol("sequence"))
+		}
+	})
+	m := open(t, path, convert.OpenOptions{})
+	if err := m.CheckSizes(); err == nil || !strings.Contains(err.Error(), `input "input_ids" INT64[2 sequence] has a fixed size`) {
+		t.Errorf("error %v, want one that names the input and its size", err)
+	}
+	ours := open(t, "../testdata/models/bert", convert.OpenOptions{})
+	if err := ours.CheckSizes(); err != nil {
+		t.Errorf("a model without fixed sizes: %v", err)
+	}
+}
+
 // Vectors of another element type, as a model in 16 bits gives them, are handed over in float32: those of tokens, which
 // are pooled here, and those of texts.
 func TestForeignElementTypes(t *testing.T) {

@@ -185,6 +185,9 @@ func runnable(m *convert.Model, o tokenizer.Options) (runtime.Model, error) {
 	if m.Tokenizer == "" {
 		return runtime.Model{}, fmt.Errorf("read model %q: %w", m.Path, runtime.ErrNoTokenizer)
 	}
+	if err := m.CheckSizes(); err != nil {
+		return runtime.Model{}, err
+	}
 	tok, err := tokenizer.FromFile(m.Tokenizer, o)
 	if err != nil {
 		return runtime.Model{}, err
