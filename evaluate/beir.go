@@ -47,9 +47,10 @@ func openBEIR(dir, split string) (*Dataset, error) {
 	return d, err
 }
 
-// readBEIRQrels reads query-id, corpus-id, score; BEIR's header row is left out.
+// readBEIRQrels reads query-id, corpus-id, score, or TREC's four columns, of which the second means nothing; BEIR's header
+// row is left out.
 func readBEIRQrels(path string) (*judgments, error) {
-	return readTSVJudgments(path, map[int]judgmentColumns{3: {0, 1, 2}}, "query-id")
+	return readTSVJudgments(path, map[int]judgmentColumns{3: {0, 1, 2}, 4: {0, 2, 3}}, "query-id")
 }
 
 func beirSplits(dir string) []string {

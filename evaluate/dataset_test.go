@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -228,12 +229,27 @@ func TestRecordColumnsAreTheJSONKeys(t *testing.T) {
 	}
 }
 
+// TestBEIROddities opens what is legal but seldom: judgments in TREC's form, other fields under names that are known elsewhere.
+func TestBEIROddities(t *testing.T) {
+	for _, change := range []map[string]string{
+		{"qrels/test.tsv": "a\t0\t1\t1\nb\t0\t2\t2\n"},
+		{"qrels/test.tsv": "a Q0 1 1\r\nb Q0 2 2\r\n"},
+		{"qrels/test.tsv": "a\t1\t1.0\nb\t2\t2\n\n"},
+		{"corpus.jsonl": `{"_id": "1", "id": {"n": 1}, "text": "\"one\" said", "score": [1]}` + "\n" + `{"_id": 2, "title": "Two", "text": "second", "pid": true}`},
+	} {
+		files := maps.Clone(smallDatasets["beir"])
+		maps.Copy(files, change)
+		checkSmall(t, "beir", write(t, files))
+	}
+}
+
 func TestDatasetErrors(t *testing.T) {
 	for _, c := range []struct{ file, content, want string }{
 		{"corpus.jsonl", `{"_id": "1", "text": "a"}` + "\n" + `{"_id": "2", "te`, "corpus.jsonl:2: not a JSON object"},
 		{"corpus.jsonl", `{"_id": "a\tb", "text": "a"}`, `corpus.jsonl:1: id "a\tb" holds a tab`},
 		{"corpus.jsonl", `{"text": "a"}`, "corpus.jsonl:1: no _id"},
 		{"corpus.jsonl", `{"_id": "1", "text": ["a"]}`, `corpus.jsonl:1: not a JSON object of a document or query: ["a"] where a string`},
+		{"corpus.jsonl", `{"_id": {}, "id": 1, "text": "a"}`, `corpus.jsonl:1: not a JSON object of a document or query: {} where a string`},
 		{"corpus.jsonl", `{"_id": "1", "contents": "a"}` + "\n" + `{"_id": "2", "contents": "b"}`, `corpus.jsonl: no document has a text (text, title)`},
 		{"queries.jsonl", `{"_id": "a", "query": "a"}` + "\n" + `{"_id": "b", "query": "b"}`, `queries.jsonl: no query has a text (text)`},
 		{"queries.jsonl", `{"_id": "a", "text": ""}` + "\n" + `{"_id": "a", "text": ""}`, `queries.jsonl:2: query id "a" stands twice, first at line 1`},

@@ -73,6 +73,9 @@ func readHubJudgments(files []string) (*judgments, error) {
 		if !query.set {
 			query, document = r.QID, r.PID
 		}
+		if err := wants(query, document, r.Score); err != nil {
+			return nil, lines.At(r.file, r.line, err)
+		}
 		if !query.set || !document.set || !r.Score.set {
 			return nil, lines.At(r.file, r.line, fmt.Errorf("no query-id, corpus-id and score (nor qid, pid, score)"))
 		}

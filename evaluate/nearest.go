@@ -60,8 +60,8 @@ func Search(ctx context.Context, o SearchOptions) (iter.Seq[Ranking], error) {
 func ReadTexts(path string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for r, err := range readJSONLines(path) {
-			if err == nil && !r.Text.set {
-				err = lines.At(r.file, r.line, errors.New("no text"))
+			if err == nil {
+				err = r.wantText()
 			}
 			if err != nil {
 				yield("", err)
@@ -72,4 +72,16 @@ func ReadTexts(path string) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// wantText is the error of a row without a text.
+func (r *record) wantText() error {
+	err := wants(r.Title, r.Text)
+	if err == nil && !r.Text.set {
+		err = errors.New("no text")
+	}
+	if err != nil {
+		return lines.At(r.file, r.line, err)
+	}
+	return nil
 }

@@ -118,7 +118,7 @@ func toRecord(values parquet.Row, targets []func(*record) *cell, path string, ro
 	r := record{file: path, line: row}
 	for _, v := range values {
 		if c := v.Column(); c >= 0 && c < len(targets) && targets[c] != nil && !v.IsNull() {
-			*targets[c](&r) = cell{cellText(v), true}
+			*targets[c](&r) = text(cellText(v))
 		}
 	}
 	return r

@@ -31,7 +31,8 @@ type record struct {
 // cell is a string, or a number in its decimal form: ids are strings everywhere.
 type cell struct {
 	value string
-	set   bool // present and not null
+	set   bool  // present and not null
+	err   error // the value is neither, which matters only where the cell is wanted
 }
 
 func (c *cell) UnmarshalJSON(data []byte) error {
@@ -45,16 +46,32 @@ func (c *cell) UnmarshalJSON(data []byte) error {
 		c.value, c.set = string(data), true
 		return nil
 	}
-	return fmt.Errorf("%.20s where a string or a number should be", data)
+	c.err = fmt.Errorf("not a JSON object of a document or query: %.20s where a string or a number should be", data)
+	return nil
 }
 
-// documentID returns the id of a document or a query.
+func text(s string) cell { return cell{value: s, set: true} }
+
+// wants is the first error of cells that are wanted.
+func wants(cells ...cell) error {
+	for _, c := range cells {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// documentID returns the id of a document or a query, whose text and title can be read.
 func (r *record) documentID() (string, error) {
 	id := r.UnderscoreID
 	for _, other := range []cell{r.ID, r.DocID} {
-		if !id.set {
+		if !id.set && id.err == nil {
 			id = other
 		}
+	}
+	if err := wants(id, r.Title, r.Text); err != nil {
+		return "", err
 	}
 	if !id.set || id.value == "" {
 		return "", errors.New("no _id (nor id)")
@@ -116,9 +133,9 @@ func readTSVRecords(path string, header ...string) iter.Seq2[record, error] {
 			r := record{file: path, line: row.line}
 			switch f := row.fields; len(f) {
 			case 2:
-				r.ID, r.Text = cell{f[0], true}, cell{f[1], true}
+				r.ID, r.Text = text(f[0]), text(f[1])
 			case 3:
-				r.ID, r.Title, r.Text = cell{f[0], true}, cell{f[1], true}, cell{f[2], true}
+				r.ID, r.Title, r.Text = text(f[0]), text(f[1]), text(f[2])
 			default:
 				yield(record{}, lines.At(path, row.line, fmt.Errorf("%d fields, want id and text, or id, title and text", len(f))))
 				return
