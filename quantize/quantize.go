@@ -86,7 +86,7 @@ func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 	switch {
 	case s.Calibrates() && o.Activations == nil:
 		return nil, fmt.Errorf("%s needs texts to calibrate on", s.Name)
-	case o.MaxLoss < 0:
+	case !(o.MaxLoss >= 0):
 		return nil, fmt.Errorf("a loss of at most %g cannot be reached", o.MaxLoss)
 	case o.MaxLoss > 0 && o.Vectors == nil:
 		return nil, errors.New("nothing was given to measure the loss with")

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"graft/convert"
+	"graft/graph"
 	"graft/prune"
 )
 
@@ -213,17 +214,45 @@ func (o *pruneOptions) read(ctx context.Context, stderr io.Writer) (*convert.Mod
 
 // apply carries the plan out and writes the model.
 func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, r *pruneReport) error {
-	if err := m.Rewrite(r.rewrite); err != nil {
+	err := m.Rewrite(r.rewrite)
+	if err == nil {
+		err = checkNumbers(m.Graph.Graph)
+	}
+	if err != nil {
 		return fmt.Errorf("prune %q: %w", o.model, err)
 	}
 	r.Left = weights(m.Graph)
 	o.save.Version, o.save.KeepDType = version, true
 	o.save.Step = r.step()
-	var err error
 	r.Warnings, err = convert.Save(ctx, o.out, m, o.save)
 	if err != nil {
 		return overwriteHint(err)
 	}
 	r.Output, r.File = o.out, onnxPath(o.out, o.save.Variant)
+	return nil
+}
+
+// checkNumbers refuses weights whose vectors would not be finite, which nobody sees where nothing is measured. −∞ is what masks hold.
+func checkNumbers(g *graph.Graph) error {
+	const numbers = 1 << 16 // at a time
+	x := make([]float32, numbers)
+	for _, v := range g.Initializers {
+		t := v.Init
+		if !t.DType.IsFloat() || t.DType.Bits() < 16 || t.Len() == 0 {
+			continue
+		}
+		err := t.Chunks(numbers, func(at int64, c graph.Chunk) error {
+			defer c.Free()
+			x := x[:c.Len()]
+			c.Float32s(x, 0)
+			if i := slices.IndexFunc(x, func(f float32) bool { return !(f <= math.MaxFloat32) }); i >= 0 {
+				return fmt.Errorf("number %d of %d is %g", at+int64(i)+1, t.Len(), x[i])
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,7 +101,7 @@ func (o *quantizeOptions) check() error {
 			return usagef("quantize: --exclude: %v", err)
 		}
 	}
-	if !(o.quantize.MaxLoss >= 0) || o.samples < 1 {
+	if !(o.quantize.MaxLoss >= 0) || math.IsInf(o.quantize.MaxLoss, 0) || o.samples < 1 {
 		return usagef("quantize: --max-loss %g and --calibration-samples %d: want at least 0 and at least 1", o.quantize.MaxLoss, o.samples)
 	}
 	switch {

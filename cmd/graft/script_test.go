@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +106,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"exits":    exits,
 	"json":     jsonObject,
 	"truncate": truncate,
+	"poison":   poison,
 	"sametree": sameTree,
 	"beir":     makeBEIR,
 	"holds":    holds,
@@ -179,6 +182,18 @@ func truncate(ts *testscript.TestScript, neg bool, args []string) {
 		n += st.Size()
 	}
 	ts.Check(os.Truncate(path, n))
+}
+
+// poison FILE makes the first number of a safetensors file of float32 NaN.
+func poison(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: poison FILE")
+	}
+	path := ts.MkAbs(args[0])
+	data := []byte(ts.ReadFile(path))
+	first := 8 + binary.LittleEndian.Uint64(data) // behind the header, whose length comes first
+	binary.LittleEndian.PutUint32(data[first:], math.Float32bits(float32(math.NaN())))
+	ts.Check(os.WriteFile(path, data, 0o666))
 }
 
 // timed are the values of result files that tell when and how fast, not what.
