@@ -55,7 +55,7 @@ func (m *Modules) files(hidden int) map[string]any {
 		add("Dense", d.Dir)
 	}
 	if m.Truncate > 0 {
-		files[path.Join(add("Dense", ""), "config.json")] = m.truncation(hidden)
+		files[path.Join(add("Dense", m.truncationDir()), "config.json")] = m.truncation(hidden)
 	}
 	if m.Normalize {
 		files[path.Join(add("Normalize", ""), "config.json")] = map[string]any{}

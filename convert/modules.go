@@ -23,6 +23,7 @@ type Modules struct {
 	Dense         []Dense
 	Truncate      int  // the vector is cut to its first features (Kusupati et al. 2022, Matryoshka); 0: it is whole
 	Normalize     bool // the vector has length 1
+	TruncateDim   int  // truncate_dim of sentence-transformers: only so many features are given, of whatever length they then have; 0: all
 
 	MaxLength     int               // in tokens, special ones included; 0: not known
 	LowerCase     bool              // texts are lowered before they are tokenized
@@ -66,7 +67,7 @@ func readModules(dir string) (Modules, error) {
 		kind := module.Type[strings.LastIndexByte(module.Type, '.')+1:]
 		read, ok := moduleKinds[kind]
 		if !ok {
-			return m, fmt.Errorf("modules.json: module %q has the type %q; known: Transformer, Pooling, Dense, Normalize", module.Path, module.Type)
+			return m, fmt.Errorf("modules.json: module %q has the type %q; known: Transformer, Pooling, Dense, Dropout, Normalize", module.Path, module.Type)
 		}
 		if !filepath.IsLocal(filepath.FromSlash(module.Path)) && module.Path != "" {
 			return m, fmt.Errorf("modules.json: path %q leads out of the directory", module.Path)
@@ -92,6 +93,7 @@ var moduleKinds = map[string]func(m *Modules, dir, path string) error{
 	"Pooling":   (*Modules).readPooling,
 	"Dense":     (*Modules).readDense,
 	"Normalize": func(m *Modules, _, _ string) error { m.Normalize = true; return nil },
+	"Dropout":   func(*Modules, string, string) error { return nil }, // in training alone
 }
 
 func (m *Modules) readPooling(dir, path string) error {
@@ -195,6 +197,7 @@ func (m *Modules) readSettings(dir string) error {
 		PlainMean     bool              `json:"graft_plain_mean"`
 		DefaultPrompt *string           `json:"default_prompt_name"`
 		Similarity    *string           `json:"similarity_fn_name"`
+		TruncateDim   *int              `json:"truncate_dim"`
 	}
 	if err := readOptional(dir, "config_sentence_transformers.json", &st); err != nil {
 		return err
@@ -207,8 +210,16 @@ func (m *Modules) readSettings(dir string) error {
 	if m.PromptPooling != PromptPooled && st.PromptPooling != "" {
 		m.PromptPooling = st.PromptPooling
 	}
-	if st.DefaultPrompt != nil {
-		m.DefaultPrompt = *st.DefaultPrompt
+	if name := st.DefaultPrompt; name != nil && *name != "" {
+		if _, ok := m.Prompts[*name]; !ok && *name != "query" && *name != "document" { // these two are always there, empty
+			return fmt.Errorf("%s: default_prompt_name %q is not one of the prompts", stConfigFile, *name)
+		}
+		m.DefaultPrompt = *name
+	}
+	if st.TruncateDim != nil {
+		if m.TruncateDim = *st.TruncateDim; m.TruncateDim < 1 {
+			return fmt.Errorf("%s: truncate_dim is %d", stConfigFile, m.TruncateDim)
+		}
 	}
 	if st.Similarity != nil {
 		m.Similarity = *st.Similarity
@@ -236,6 +247,9 @@ func (m *Modules) embed(b *graph.Builder, opset int64, tokens tokenVectors, feat
 	}
 	if m.Normalize {
 		v = p.normalize(v)
+	}
+	if m.TruncateDim > 0 && m.TruncateDim < result {
+		v, result = b.Slice(v, -1, 0, int64(m.TruncateDim)), m.TruncateDim
 	}
 	return v, result
 }

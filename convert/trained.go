@@ -126,7 +126,7 @@ func castTensor(t *graph.Tensor, to graph.DType) *graph.Tensor {
 func (m *Model) graphModules(o OpenOptions) Modules {
 	modules := m.Modules
 	if o.Unnormalized && modules.Normalize {
-		modules.Normalize, m.unnormalized = false, true
+		modules.Normalize, modules.TruncateDim, m.unnormalized = false, 0, true
 	}
 	return modules
 }
@@ -139,6 +139,10 @@ func (m *Model) normalize(g *graph.Model) error {
 	n.SetOutput(slices.Index(n.Outputs, out), vector)
 	b := freshBuilder(g.Graph)
 	unit := newPooler(b, g.Opset(""), tokenVectors{}).normalize(vector)
+	if n := m.Modules.TruncateDim; n > 0 && n < m.Dim {
+		unit = b.Slice(unit, -1, 0, int64(n))
+		out.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), graph.Size(int64(n)))
+	}
 	unit.Def().SetOutput(0, out)
 	return b.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"graft/convert/safetensors"
 	"graft/graph"
@@ -105,7 +106,15 @@ func (s *saver) truncation() error {
 		}
 		return nil
 	}}
-	// Behind the transformer, the pooling and the Dense modules that there are.
-	dir := fmt.Sprintf("%d_Dense", 2+len(m.Dense))
-	return s.writeFile(filepath.Join(dir, safetensors.FileName), []checkpointTensor{one})
+	return s.writeFile(filepath.Join(m.truncationDir(), safetensors.FileName), []checkpointTensor{one})
+}
+
+// truncationDir is the folder of the module that truncates, behind the transformer, the pooling and the Dense modules that there are.
+func (m *Modules) truncationDir() string {
+	for i := 2 + len(m.Dense); ; i++ {
+		dir := fmt.Sprintf("%d_Dense", i)
+		if !slices.ContainsFunc(m.Dense, func(d Dense) bool { return d.Dir == dir }) {
+			return dir
+		}
+	}
 }
