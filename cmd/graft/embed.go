@@ -18,7 +18,8 @@ type embedOptions struct {
 	encoder       encoderOptions
 	model         string
 	input, output string
-	prompt, as    string
+	prompt        *string // nil: that of the role, else the model's default
+	as            string
 	suffix        string // of the role
 	pairs         bool   // texts are pairs without a title
 	maxLength     int
@@ -34,7 +35,7 @@ func embedCommand() *cli.Command {
 		Flags: counts(append(append(o.encoder.flags(), o.encoder.preset.flags()...),
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Value: "-", Destination: &o.input, Usage: "`FILE` of texts: .jsonl with a field \"text\", or lines; .gz of either; - is standard input"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Destination: &o.output, Usage: "`FILE` for the vectors: .jsonl, .npy or .parquet; - is standard output"},
-			&cli.StringFlag{Name: "prompt", Destination: &o.prompt, Usage: "text put before each text"},
+			&cli.GenericFlag{Name: "prompt", Value: &optionalString{&o.prompt}, Usage: "`TEXT` put before each text (default: that of --as, else the model's default prompt)"},
 			&cli.StringFlag{Name: "as", Destination: &o.as, Usage: "query or document: put the model's own prompt before each text"},
 			&cli.IntFlag{Name: "max-length", Aliases: []string{"max-seq-length"}, Destination: &o.maxLength, Usage: "most tokens of a text (default: the model's)"},
 			&cli.IntFlag{Name: "dim", Destination: &o.dim, Usage: "keep the first `N` features and normalize again (Matryoshka models)"},
@@ -78,8 +79,13 @@ func embed(ctx context.Context, o embedOptions, stdout, stderr io.Writer) error 
 		}
 		dim = o.dim
 	}
-	if o.prompt == "" && o.as != "" {
-		o.prompt = evaluate.Prompt(e.model.Modules.Prompts, "", evaluate.Role(o.as))
+	if o.prompt == nil {
+		prompts := e.model.Modules.Prompts
+		prompt := prompts[e.model.Modules.DefaultPrompt]
+		if o.as != "" {
+			prompt = evaluate.Prompt(prompts, "", evaluate.Role(o.as))
+		}
+		o.prompt = &prompt
 	}
 	if o.as != "" {
 		role := evaluate.Role(o.as)
@@ -106,7 +112,7 @@ func embedAll(ctx context.Context, e *encoder, o embedOptions, dim int, out *out
 	defer p.done()
 	var chunk []string
 	flush := func() error {
-		options := runtime.EncodeOptions{Prompt: o.prompt, Suffix: o.suffix, MaxLength: o.maxLength, Progress: func(n, _ int) {
+		options := runtime.EncodeOptions{Prompt: *o.prompt, Suffix: o.suffix, MaxLength: o.maxLength, Progress: func(n, _ int) {
 			p.update("embedding", done+n, 0)
 		}}
 		given := chunk
