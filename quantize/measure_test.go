@@ -1,9 +1,7 @@
 package quantize
 
 import (
-	"bytes"
 	"context"
-	"math"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -123,55 +121,6 @@ func initializerOf(t *testing.T, v *graph.Value) []float32 {
 	return slices.Clone(x)
 }
 
-// GPTQ's rounding changes a product by less than rounding to nearest, on inputs that correlate.
-func TestGPTQBeatsRounding(t *testing.T) {
-	const tokens, k, n = 512, 64, 24
-	r := rand.New(rand.NewPCG(1, 2))
-	x, w := make([]float32, tokens*k), make([]float32, k*n)
-	for i := range tokens {
-		common := r.NormFloat64()
-		for f := range k {
-			x[i*k+f] = float32(r.NormFloat64() + 2*common)
-		}
-	}
-	for i := range w {
-		w[i] = float32(r.NormFloat64())
-	}
-	g := &gram{k: k, sum: make([]float32, k*k)}
-	mask := make([]int64, tokens)
-	for i := range mask {
-		mask[i] = 1
-	}
-	g.add(mask, x)
-	c, err := g.correction()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lost := func(q *blocks) (sum float64) {
-		v := q.values()
-		for i := range tokens {
-			for c := range n {
-				d := 0.0
-				for f := range k {
-					d += float64(x[i*k+f]) * float64(w[f*n+c]-v[f*n+c])
-				}
-				sum += d * d
-			}
-		}
-		return sum
-	}
-	b := blocking{k: k, n: n, size: blockSize, bits: 4, asymmetric: true}
-	nearest, _, err := b.whole(graph.Transpose(graph.NewTensor("w", w, k, n)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	corrected := b.columns(n)
-	corrected.correct(w, c)
-	if a, b := lost(nearest), lost(corrected); !(b < 0.7*a) {
-		t.Errorf("squared error %g, rounded to nearest %g", b, a)
-	}
-}
-
 // Padding does not count: what stands there is far out of range.
 func TestCalibrationMasksPadding(t *testing.T) {
 	m, inputs, o := bert(t)
@@ -250,28 +199,6 @@ func chosen(m Method, x []float32) limits {
 	h := newHistogram(l)
 	h.add(x)
 	return m.choose(h)
-}
-
-// An embedding in int8 is within half a step of its row.
-func TestTableRows(t *testing.T) {
-	w := []float32{1, -2, 3, 0, 0, 0, 1e-3, 2e-3, -5e-4}
-	var stored bytes.Buffer
-	others, e, err := roundRows(graph.NewTensor("w", w, 3, 3)).write(&stored)
-	if err != nil || e <= 0 || e > 0.01 {
-		t.Fatalf("relative error %g, %v", e, err)
-	}
-	scales, err := (&graph.Tensor{Name: "scales", DType: graph.Float, Shape: []int64{3}, Data: graph.Raw(others[0])}).Float32s()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, x := range w {
-		if d := math.Abs(float64(x) - float64(int8(stored.Bytes()[i]))*float64(scales[i/3])); d > float64(scales[i/3])/2*1.0001 {
-			t.Errorf("element %d: %g is off by %g", i, x, d)
-		}
-	}
-	if scales[1] != 1 {
-		t.Errorf("a row of zeros has the scale %g", scales[1])
-	}
 }
 
 func TestRefused(t *testing.T) {
