@@ -121,6 +121,11 @@ func (c Chunk) Len() int { return len(c.bytes) / c.size }
 // Float32s converts len(values) elements, from the one at index at on, to float32.
 func (c Chunk) Float32s(values []float32, at int) { c.decode(values, c.bytes[at*c.size:]) }
 
+// Free lets the memory be used for another chunk. The receiver may call it when it is done with c.
+func (c Chunk) Free() { chunkBuffers.Put(&c.bytes) }
+
+var chunkBuffers sync.Pool // of *[]byte
+
 // Chunks streams the elements of a floating-point tensor, n at a time: at is the index of the first. What is handed over is
 // the receiver's.
 func (t *Tensor) Chunks(n int, use func(at int64, c Chunk) error) error {
@@ -165,9 +170,9 @@ type chunker struct {
 func (c *chunker) Write(p []byte) (int, error) {
 	for written := 0; written < len(p); {
 		if c.bytes == nil {
-			c.bytes = make([]byte, 0, c.n*c.size)
+			c.bytes = c.buffer()
 		}
-		n := min(cap(c.bytes)-len(c.bytes), len(p)-written)
+		n := min(c.n*c.size-len(c.bytes), len(p)-written)
 		c.bytes = append(c.bytes, p[written:written+n]...)
 		if written += n; len(c.bytes) < c.n*c.size {
 			break
@@ -179,10 +184,18 @@ func (c *chunker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// buffer is empty memory for a chunk.
+func (c *chunker) buffer() []byte {
+	if b, ok := chunkBuffers.Get().(*[]byte); ok && cap(*b) >= c.n*c.size {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, c.n*c.size)
+}
+
 // flush hands on the whole elements that there are.
 func (c *chunker) flush() error {
 	whole := len(c.bytes) / c.size * c.size
-	chunk, at := Chunk{c.bytes[:whole:whole], c.size, c.decode}, c.at
+	chunk, at := Chunk{c.bytes[:whole], c.size, c.decode}, c.at
 	c.bytes, c.at = append([]byte(nil), c.bytes[whole:]...), c.at+int64(chunk.Len())
 	return c.use(at, chunk)
 }

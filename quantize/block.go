@@ -52,9 +52,12 @@ func (b blocking) each(transposed *graph.Tensor, use func(*blocks) error) (relat
 		deviation
 	}
 	var all deviation
-	err = inOrder(transposed, func(first int, columns graph.Chunk) part {
-		q, d := b.round(first, columns)
-		return part{q, d}
+	err = inOrder(transposed, func(first int, columns graph.Chunk, old part) part {
+		q := old.blocks
+		if n := columns.Len() / b.k; q == nil || q.n != n {
+			q = b.columns(n)
+		}
+		return part{q, q.round(columns, func(c int) bool { return sampled(first+c, b.n) })}
 	}, func(p part) error {
 		all.error, all.of = all.error+p.error, all.of+p.of
 		if !finite(p.scales) {
@@ -65,23 +68,23 @@ func (b blocking) each(transposed *graph.Tensor, use func(*blocks) error) (relat
 	return all.relative(), err
 }
 
-// round quantizes columns of the matrix from the first on, and tells what they miss.
-func (b blocking) round(first int, transposed graph.Chunk) (*blocks, deviation) {
-	var d deviation
-	q, column := b.columns(transposed.Len()/b.k), make([]float32, b.k)
+// round quantizes columns, and tells what those miss that are measured.
+func (q *blocks) round(transposed graph.Chunk, measured func(column int) bool) (d deviation) {
+	column := make([]float32, q.k)
+	i, most := 0, q.most() // i is the block
 	for c := range q.n {
-		transposed.Float32s(column, c*b.k)
-		for block := range q.perColumn() {
-			w := column[block*b.size : min((block+1)*b.size, b.k)]
-			q.fit(c, block, w)
-			i := c*q.perColumn() + block
-			encode(q.codes[i*q.size:], w, q.inverse(i), q.zero(i), q.most())
+		transposed.Float32s(column, c*q.k)
+		for rest := column; len(rest) > 0; i++ {
+			w := rest[:min(q.size, len(rest))]
+			rest = rest[len(w):]
+			q.fit(i, w)
+			encode(q.codes[i*q.size:], w, q.inverse(i), q.zero(i), most)
 		}
-		if sampled(first+c, b.n) {
+		if measured(c) {
 			q.deviates(c, column, &d)
 		}
 	}
-	return q, d
+	return d
 }
 
 // encode rounds the weights of a block to their codes. None is below the code 0, as the scale was fit to them; four are
@@ -111,11 +114,10 @@ func (q *blocks) deviates(c int, column []float32, d *deviation) {
 	}
 }
 
-// fit sets the scale of a block from its weights as ONNX Runtime's quantizer does (core/mlas/lib/
+// fit sets the scale of block i from its weights as ONNX Runtime's quantizer does (core/mlas/lib/
 // q4_dq.cpp): symmetric, the weight of largest magnitude gets the code 0, so the scale has the
 // opposite of its sign; asymmetric, the range, 0 included, is spread over all codes.
-func (q *blocks) fit(column, block int, w []float32) {
-	i := column*q.perColumn() + block
+func (q *blocks) fit(i int, w []float32) {
 	if q.zeros == nil {
 		x := largest(w)
 		if !q.positive {
@@ -126,7 +128,7 @@ func (q *blocks) fit(column, block int, w []float32) {
 		return
 	}
 	lowest, highest := extremes(w)
-	q.scales[i] = (highest - lowest) / float32(q.most())
+	q.scales[i], q.zeros[i] = (highest-lowest)/float32(q.most()), 0
 	if q.scales[i] != 0 {
 		q.zeros[i] = uint8(nearest(-lowest/q.scales[i], q.most()))
 	}

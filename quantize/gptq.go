@@ -61,6 +61,7 @@ type correction struct {
 }
 
 // correction is taken from the upper triangle U with Uᵀ·U = (Xᵀ·X + damping)⁻¹: its rows, each over its element of the diagonal.
+// U is the inverse of Cholesky's factor with rows and columns in the reverse order.
 func (g *gram) correction() (*correction, error) {
 	c := &correction{order: make([]int, g.k), share: make([]float32, g.k*g.k)}
 	mean := 0.0
@@ -72,29 +73,26 @@ func (g *gram) correction() (*correction, error) {
 		mean = 1
 	}
 	slices.SortStableFunc(c.order, func(a, b int) int { return cmp.Compare(g.at(b, b), g.at(a, a)) })
+	last := g.k - 1
 	h := mat.NewSymDense(g.k, nil)
 	for i, a := range c.order {
 		for j, b := range c.order[i:] {
-			h.SetSym(i, i+j, float64(g.at(a, b)))
+			h.SetSym(last-i, last-i-j, float64(g.at(a, b)))
 		}
-		h.SetSym(i, i, h.At(i, i)+damping*mean)
+		h.SetSym(last-i, last-i, float64(g.at(a, a))+damping*mean)
 	}
 	var chol mat.Cholesky
-	var inverse mat.SymDense
 	if !chol.Factorize(h) {
 		return nil, errors.New("its inputs on the calibration texts are not finite")
 	}
-	if err := chol.InverseTo(&inverse); err != nil {
-		return nil, err
+	l := mat.NewTriDense(g.k, mat.Lower, nil)
+	chol.LTo(l)
+	if err := l.InverseTri(l); err != nil {
+		return nil, fmt.Errorf("its inputs on the calibration texts cannot be told apart: %w", err)
 	}
-	if !chol.Factorize(&inverse) {
-		return nil, errors.New("its inputs on the calibration texts cannot be told apart")
-	}
-	u := mat.NewTriDense(g.k, mat.Upper, nil)
-	chol.UTo(u)
 	for i := range g.k {
 		for j := i; j < g.k; j++ {
-			c.share[i*g.k+j] = float32(u.At(i, j) / u.At(i, i))
+			c.share[i*g.k+j] = float32(l.At(last-i, last-j) / l.At(last-i, last-i))
 		}
 	}
 	return c, nil
@@ -130,7 +128,7 @@ func (q *blocks) correctColumns(w []float32, c *correction, first, n int) {
 			column[k] = left[k*n+i]
 		}
 		for b := range q.perColumn() {
-			q.fit(first+i, b, column[b*q.size:min((b+1)*q.size, q.k)])
+			q.fit((first+i)*q.perColumn()+b, column[b*q.size:min((b+1)*q.size, q.k)])
 		}
 	}
 	missed := blas32.Vector{N: n, Inc: 1, Data: make([]float32, n)}

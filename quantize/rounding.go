@@ -100,27 +100,38 @@ func (r *rounding) measure() error {
 const chunk = 64 << 10
 
 // inOrder rounds a matrix as it is read, some rows at a time, on all cores, and hands the results to use in the rows' order.
-func inOrder[T any](matrix *graph.Tensor, round func(first int, rows graph.Chunk) T, use func(T) error) error {
-	width := int(matrix.Shape[1])
-	waiting := make(chan chan T, runtime.GOMAXPROCS(0))
+// round may put a result where an older one was, which use has done with; at first old is zero.
+func inOrder[T any](matrix *graph.Tensor, round func(first int, rows graph.Chunk, old T) T, use func(T) error) error {
+	width, most := int(matrix.Shape[1]), 2*runtime.GOMAXPROCS(0) // under way
+	waiting, used := make(chan chan T, most), make(chan T, most)
+	for range most {
+		var none T
+		used <- none
+	}
 	group, ctx := errgroup.WithContext(context.Background())
 	group.Go(func() error {
 		for next := range waiting {
-			if err := use(<-next); err != nil {
+			result := <-next
+			if err := use(result); err != nil {
 				return err
 			}
+			used <- result
 		}
 		return nil
 	})
 	err := matrix.Chunks(max(chunk/width, 1)*width, func(at int64, rows graph.Chunk) error {
-		next := make(chan T, 1)
 		select {
-		case waiting <- next:
 		case <-ctx.Done():
 			return ctx.Err() // use has failed, and its error is told
+		case old := <-used:
+			next := make(chan T, 1)
+			waiting <- next
+			go func() {
+				next <- round(int(at)/width, rows, old)
+				rows.Free()
+			}()
+			return nil
 		}
-		go func() { next <- round(int(at)/width, rows) }()
-		return nil
 	})
 	close(waiting)
 	if failed := group.Wait(); failed != nil {
@@ -129,9 +140,9 @@ func inOrder[T any](matrix *graph.Tensor, round func(first int, rows graph.Chunk
 	return err
 }
 
-// sampled reports whether the error of a row of a matrix is taken: of all of a small matrix, of an eighth of a large one,
+// sampled reports whether the error of a row of a matrix is taken: of all of a small matrix, of one in 32 of a large one,
 // which takes less time so.
-func sampled(row, rows int) bool { return rows < 1024 || row%8 == 0 }
+func sampled(row, rows int) bool { return rows < 1024 || row%32 == 0 }
 
 // floatBytes are the bytes of a tensor.
 func floatBytes(x []float32) []byte {

@@ -112,8 +112,12 @@ func roundRows(t *graph.Tensor) *rounding {
 		}
 		var all deviation
 		var scales []byte
-		err := inOrder(t, func(first int, x graph.Chunk) part {
-			p, row := part{codes: make([]byte, x.Len()), scales: make([]float32, x.Len()/width)}, make([]float32, width)
+		err := inOrder(t, func(first int, x graph.Chunk, p part) part {
+			if len(p.codes) != x.Len() {
+				p.codes, p.scales = make([]byte, x.Len()), make([]float32, x.Len()/width)
+			}
+			p.deviation = deviation{}
+			row := make([]float32, width)
 			for r := range p.scales {
 				x.Float32s(row, r*width)
 				codes := p.codes[r*width:][:width]
