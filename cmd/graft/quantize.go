@@ -137,10 +137,13 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 	if err != nil {
 		return fmt.Errorf("quantize %q: %w", o.model, err)
 	}
-	if !o.planOnly {
-		if err := o.write(ctx, m, plan, stderr); err != nil {
-			return err
-		}
+	if o.planOnly {
+		err = plan.Measure(ctx)
+	} else {
+		err = o.write(ctx, m, plan, stderr)
+	}
+	if err != nil {
+		return err
 	}
 	if o.json {
 		return printJSON(stdout, plan)
