@@ -3,7 +3,6 @@ package quantize
 import (
 	"io"
 	"math"
-	"math/bits"
 
 	"graft/graph"
 )
@@ -90,6 +89,10 @@ func (q *blocks) round(transposed graph.Chunk, measured func(column int) bool) (
 // encode rounds the weights of a block to their codes. None is below the code 0, as the scale was fit to them; four are
 // rounded at a time.
 func encode(codes []uint8, w []float32, inverse, zero float32, most int32) {
+	if vectors && len(w) == blockSize {
+		encode32((*[blockSize]uint8)(codes), (*[blockSize]float32)(w), inverse, zero, most)
+		return
+	}
 	for len(w) >= 4 && len(codes) >= 4 {
 		codes[0] = uint8(min(int32(float32(w[0]*inverse)+zero+belowHalf), most))
 		codes[1] = uint8(min(int32(float32(w[1]*inverse)+zero+belowHalf), most))
@@ -134,25 +137,32 @@ func (q *blocks) fit(i int, w []float32) {
 	}
 }
 
-// largest is the number of largest magnitude, the negative one of two. With their sign last, bits of floats order as
-// integers do by magnitude, and are compared without a branch: which is the next largest nobody can predict.
+// largest is the number of largest magnitude, the negative one of two.
 func largest(w []float32) float32 {
-	var most uint32
-	for _, x := range w {
-		most = max(most, bits.RotateLeft32(math.Float32bits(x), 1))
+	lowest, highest := extremes(w)
+	if math.Float32bits(highest) > math.Float32bits(lowest)&math.MaxInt32 { // which is true of a highest that is not a number
+		return highest
 	}
-	return math.Float32frombits(bits.RotateLeft32(most, -1))
+	return lowest
 }
 
 // extremes are the smallest and the largest number of w, 0 included. Bits of floats order as integers do: as integers with a
 // sign, the largest is the largest number, and without, the smallest one.
 func extremes(w []float32) (lowest, highest float32) {
-	low, high := math.Float32bits(float32(math.Copysign(0, -1))), int32(0)
-	for _, x := range w {
-		b := math.Float32bits(x)
-		low, high = max(low, b), max(high, int32(b))
+	var low uint32
+	var high int32
+	if vectors && len(w) == blockSize {
+		low, high = extremes32((*[blockSize]float32)(w))
+	} else {
+		for _, x := range w {
+			b := math.Float32bits(x)
+			low, high = max(low, b), max(high, int32(b))
+		}
 	}
-	return math.Float32frombits(low), math.Float32frombits(uint32(high))
+	if low > 1<<31 {
+		lowest = math.Float32frombits(low)
+	}
+	return lowest, math.Float32frombits(uint32(max(high, 0)))
 }
 
 // set rounds the weight at row k of a column to its code and returns what that stands for.
