@@ -30,7 +30,7 @@ type Options struct {
 	ReduceRange bool           // weights in 7 bits, for CPUs without VNNI, whose u8·s8 products saturate
 	MaxLoss     float64        // most that vectors may lose, as 1 - mean cosine; 0: no limit
 
-	Activations Activations // schemes that calibrate need it; int4-weight rounds to nearest without
+	Activations Activations // schemes that calibrate need it; int8-weight and int4-weight round to nearest without
 	Vectors     Vectors     // MaxLoss and a choice by measurement need it
 	Log         func(format string, args ...any)
 }

@@ -51,7 +51,7 @@ func quantizeCommand() *cli.Command {
 			&cli.StringFlag{Name: "exclude", Destination: &o.exclude, Usage: "`REGEX` of weights that stay in float32, by module, weight or node"},
 			&cli.Float64Flag{Name: "max-loss", Destination: &o.quantize.MaxLoss, Usage: "keep the most sensitive weights in float32, so that vectors of the calibration texts lose at most `N`, as 1 - mean cosine (default: no limit)"},
 			&cli.BoolFlag{Name: "reduce-range", Destination: &o.quantize.ReduceRange, Usage: "weights in 7 bits, for CPUs without VNNI"},
-			&cli.BoolFlag{Name: "measure", Value: true, Destination: &o.measure, Usage: "run the model on the calibration texts, to correct int4-weight and to tell what is lost; without, memory for one weight at a time is enough"},
+			&cli.BoolFlag{Name: "measure", Value: true, Destination: &o.measure, Usage: "run the model on the calibration texts, to correct int8-weight and int4-weight and to tell what is lost; without, memory for one weight at a time is enough"},
 			&cli.BoolFlag{Name: "plan-only", Destination: &o.planOnly, Usage: "print the plan and write nothing"},
 			&cli.StringFlag{Name: "pooling", Aliases: []string{"pooling-method", "sentence-pooling-method"}, Destination: &o.open.Pooling, Usage: "how tokens become one vector: " + poolingNames() + " (default: as the model says, else mean)"},
 			&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
