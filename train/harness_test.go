@@ -21,11 +21,14 @@ import (
 )
 
 // tinyModel opens the BERT of testdata/models, which has dropout and a tokenizer.
-func tinyModel(t testing.TB) Model {
+func tinyModel(t testing.TB) Model { return checkpointModel(t, "bert", "") }
+
+// checkpointModel opens a model of testdata/models with a pooling; "" is its own.
+func checkpointModel(t testing.TB, name, pooling string) Model {
 	t.Helper()
-	dir := filepath.Join("..", "testdata", "models", "bert")
+	dir := filepath.Join("..", "testdata", "models", name)
 	no := false
-	m, err := convert.Open(dir, convert.OpenOptions{Normalize: &no})
+	m, err := convert.Open(dir, convert.OpenOptions{Pooling: pooling, Normalize: &no})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +41,7 @@ func tinyModel(t testing.TB) Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Model{Graph: m.Graph, Tokenizer: tok, TokenizerHash: "bert", Name: dir, Arch: m.Arch.Name, Hash: hash,
+	return Model{Graph: m.Graph, Tokenizer: tok, TokenizerHash: name, Name: dir, Arch: m.Arch.Name, Hash: hash,
 		MaxLength: m.Sizes.Positions, Dim: m.Dim}
 }
 
