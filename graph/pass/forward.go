@@ -1,9 +1,13 @@
 package pass
 
-import "graft/graph"
+import (
+	"slices"
+
+	"graft/graph"
+)
 
 // Forward removes nodes that hand their input on unchanged: Identity, a Cast to the type that
-// is there, a Transpose that moves nothing, and a Dropout outside of training. Where such a
+// is there, a Transpose that moves nothing, a Slice that takes everything, and a Concat with nothing. Where such a
 // node stands between a graph's input or weight and its output, it stays.
 var Forward = Pass{"forward", "remove nodes that hand their input on unchanged", forward}
 
@@ -69,6 +73,16 @@ func handsOn(n *graph.Node) bool {
 			}
 		}
 		return perm != nil
+	case n.Is("Slice"):
+		step, ok := integers(n.Input(4))
+		return sameShape(in, n.Outputs[0]) && (n.Input(4) == nil || ok && !slices.ContainsFunc(step, func(s int64) bool { return s != 1 }))
+	case n.Is("Concat"):
+		return sameShape(in, n.Outputs[0])
 	}
 	return false
+}
+
+// sameShape reports whether x and y are known to have the same shape.
+func sameShape(x, y *graph.Value) bool {
+	return x.Shape() != nil && slices.Equal(x.Shape(), y.Shape()) && !slices.Contains(x.Shape(), graph.AnyDim)
 }

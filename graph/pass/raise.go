@@ -128,15 +128,22 @@ type raiseStep struct {
 // before the formulas that are parts of it.
 var raiseSteps = []raiseStep{
 	{"operators of com.microsoft", raiseContrib},
+	{"sizes of inputs", raiseSizes},
 	{"LayerNormalization", formula("LayerNormalization", layerNorm, raiseLayerNorm)},
 	{"LayerNormalization without bias", formula("LayerNormalization", layerNormGain, raiseLayerNorm)},
 	{"RMSNormalization", formula("RMSNormalization", rmsNorm, raiseRMSNorm)},
 	{"Gelu", formula("Gelu", geluErf, raiseGeluErf)},
 	{"Gelu by tanh", formula("Gelu", geluTanh, raiseGeluTanh)},
+	{"tokens in a row", raiseRows},
+	{"queries, keys and values of one product", raisePacked},
+	{"Transpose by rows", raiseTranspose},
+	{"norms of heads", raiseHeadNorm},
 	{"RotaryEmbedding", raiseRotary},
 	{"RotaryEmbedding by halves", raiseHalves},
+	{"Split of features", raiseSplit},
 	{"Attention of merged heads", raiseMergedAttention},
 	{"Attention", raiseAttention},
+	{"Attention of heads apart", raiseHeads},
 	{"Attention to constant keys", raiseConstantKeys},
 	{"attention masks", raiseMask},
 }

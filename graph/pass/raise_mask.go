@@ -27,19 +27,20 @@ func isMasked(v *graph.Value) bool {
 
 // filled is the number that all elements of v are.
 func filled(v *graph.Value) (float64, bool) {
-	if f, ok := number(v); ok {
-		return f, true
-	}
-	switch n := writer(v); {
-	case n.Is("Expand"):
+	if n := writer(v); n.Is("Expand") {
 		return filled(n.Input(0))
-	case n.Is("ConstantOfShape"):
-		if a := n.Attr("value"); a != nil && a.Tensor != nil {
-			return tensorNumber(a.Tensor)
-		}
-		return 0, true
+	} else if n.Is("ConstantOfShape") {
+		return fill(n)
 	}
-	return 0, false
+	return number(v)
+}
+
+// fill is what a ConstantOfShape writes into all elements.
+func fill(n *graph.Node) (float64, bool) {
+	if a := n.Attr("value"); a != nil && a.Tensor != nil {
+		return tensorNumber(a.Tensor)
+	}
+	return 0, true
 }
 
 // isZero reports whether v is 0, or a tensor of zeros.

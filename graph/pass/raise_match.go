@@ -170,8 +170,12 @@ func numberAt(v *graph.Value, depth int) (float64, bool) {
 	if n == nil || !n.Is(n.Op) {
 		return 0, false
 	}
-	if n.Op == "Slice" || n.Op == "Gather" {
+	switch n.Op {
+	case "Slice", "Gather":
 		return shapeElement(n, depth)
+	case "ConstantOfShape": // torch.full of no axes, to which the number is added then
+		f, ok := fill(n)
+		return f, ok && v.Shape() != nil && len(v.Shape()) == 0
 	}
 	f, ok := scalarOps[n.Op]
 	if !ok {

@@ -94,8 +94,11 @@ func (r *raiser) halfAngles(x, table *graph.Value) *graph.Value {
 		if shape[0] == x.Shape()[0] {
 			return half
 		}
-		one := r.b.Int64s(1)
-		batch := r.b.Op("Concat", []*graph.Value{r.b.Size(x, 0), one, one}, graph.IntAttr("axis", 0))
+		one, size := r.b.Int64s(1), r.size(x.Shape()[0])
+		if size == nil {
+			size = r.b.Size(x, 0)
+		}
+		batch := r.b.Op("Concat", []*graph.Value{size, one, one}, graph.IntAttr("axis", 0))
 		return r.b.Op("Expand", []*graph.Value{half, batch})
 	})
 }
