@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -56,11 +57,14 @@ func (e *Encoder) Encode(ctx context.Context, texts []string, o EncodeOptions) (
 	return all, nil
 }
 
-// Limit is the number of tokens that texts are cut to: what is asked for, within the model's own
-// limit; 0 asks for that.
+// Limit is the number of tokens that texts are cut to: what is asked for, as far as the graph takes
+// so many; 0 asks for the model's own length.
 func (e *Encoder) Limit(asked int) int {
-	if asked == 0 || (e.model.MaxLength > 0 && asked > e.model.MaxLength) {
+	if asked == 0 {
 		return e.model.MaxLength
+	}
+	if most := cmp.Or(e.model.Positions, e.model.MaxLength); most > 0 {
+		return min(asked, most)
 	}
 	return asked
 }

@@ -103,6 +103,21 @@ func TestEncodeMaxLength(t *testing.T) {
 			t.Errorf("Limit(%d) = %d, want %d", asked, got, want)
 		}
 	}
+	m := fixture(t, "bert")
+	m.Positions = 40 // what the graph takes, which the directory does not use up
+	e, err := Open(context.Background(), m, Options{Provider: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for asked, want := range map[int]int{0: 24, 8: 8, 32: 32, 512: 40} {
+		if got := e.Limit(asked); got != want {
+			t.Errorf("Limit(%d) = %d, want %d", asked, got, want)
+		}
+	}
+	if w := encoded(t, e, []string{long}, EncodeOptions{MaxLength: 32}); slices.Equal(w.Row(0), v.Row(0)) {
+		t.Error("a longer limit makes no difference")
+	}
 }
 
 func TestEncodeLowerCase(t *testing.T) {

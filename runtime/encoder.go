@@ -28,7 +28,8 @@ type Model struct {
 	Path      string // an ONNX file that holds Graph as it is; "" where Graph comes from a checkpoint
 	Graph     *graph.Model
 	Tokenizer *tokenizer.Tokenizer
-	MaxLength int  // tokens, special tokens included; 0: no limit of the model's own
+	MaxLength int  // tokens of a text where none are asked for, special tokens included; 0: no limit of the model's own
+	Positions int  // most tokens that the graph takes, which may be asked for; 0: MaxLength
 	LowerCase bool // texts are lowered before they are tokenized
 	// PromptPooling says which tokens of a prompt the graph's input pooling_mask leaves out: "prompt"
 	// (it and the special tokens before it), "prompt_length" (as many as it has, from the first token on), "" (none).

@@ -192,7 +192,7 @@ func runnable(m *convert.Model, o tokenizer.Options) (runtime.Model, error) {
 	if err != nil {
 		return runtime.Model{}, err
 	}
-	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, LowerCase: m.Modules.LowerCase,
+	return runtime.Model{Graph: m.Graph, Tokenizer: tok, MaxLength: m.Modules.MaxLength, Positions: m.Sizes.Positions, LowerCase: m.Modules.LowerCase,
 		PromptPooling: string(m.Modules.PromptPooling)}, nil
 }
 
