@@ -51,7 +51,7 @@ func Layers(m *Model) ([]Layer, error) {
 		joins = append(joins, join)
 	}
 	if len(layers) == 0 {
-		return nil, errors.New("find layers: the graph has no Attention node; a model that somebody else exported must be raised first")
+		return nil, errors.New("find layers: no attention is recognized in the graph")
 	}
 	for i := range layers {
 		if i+1 < len(layers) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"graft/convert"
+	"graft/graph"
 	"graft/graph/pass"
 	"graft/prune"
 )
@@ -56,5 +57,38 @@ func TestForeignForms(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Halves of a gated network are cut out of one product by Slice; exporters count its axis from either end.
+func TestNarrowSlices(t *testing.T) {
+	needORT(t)
+	var want map[string][]float32
+	for _, axis := range []int64{-1, 2} {
+		m := openModel(t, filepath.Join("..", "testdata", "models", "modernbert"), convert.OpenOptions{})
+		if err := graph.Infer(m.Graph); err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, n := range m.Graph.Graph.Nodes {
+			if n.Is("Slice") && len(n.Input(0).Shape()) == 3 {
+				n.Inputs[3], found = graph.NewBuilder(m.Graph.Graph, nil).Int64s(axis), true
+			}
+		}
+		if !found {
+			t.Fatal("no Slice of features in the model")
+		}
+		p, err := prune.NewWidth(context.Background(), m.Graph, prune.WidthOptions{Neurons: 8, Activations: recorder()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Apply(m.Graph); err != nil {
+			t.Fatalf("axis %d: %v", axis, err)
+		}
+		got := outputs(t, m.Graph, probeIDs, probeMask, probeShape)
+		for output := range want {
+			near(t, output, got[output], want[output])
+		}
+		want = got
 	}
 }

@@ -103,6 +103,11 @@ func find(m *graph.Model) ([]graph.Layer, error) {
 			return nil, fmt.Errorf("layer %d (%s): its input and output are not found", i, l.Name)
 		}
 	}
+	// Where the last block ends is told from its own nodes alone: no other block's input says so.
+	if last := len(layers) - 1; last > 0 && len(layers[last].Linears) < len(layers[last-1].Linears) {
+		return nil, fmt.Errorf("the end of the last layer (%s) is not recognized: it has %d products with weights, the one before %d",
+			layers[last].Name, len(layers[last].Linears), len(layers[last-1].Linears))
+	}
 	return layers, nil
 }
 

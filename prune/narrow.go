@@ -45,7 +45,7 @@ func narrow(g *graph.Graph, u *unit, keep []int, kvKeep []int, heads, kvHeads in
 // walk goes back from the unit's product. Nodes are in topological order, so that a value's readers
 // come before its writer.
 func (w *narrower) walk(u *unit) error {
-	var slicesLater []*graph.Node
+	var taken []sliced
 	for _, n := range slices.Backward(slices.Clone(w.graph.Nodes)) {
 		if len(n.Outputs) == 0 || w.parts[n.Outputs[0]] == nil || w.seen[n] {
 			continue
@@ -73,10 +73,11 @@ func (w *narrower) walk(u *unit) error {
 				return err
 			}
 		case n.Is("Slice"):
-			slicesLater = append(slicesLater, n)
-			if err := w.slice(n, w.parts[v]); err != nil {
+			s, err := w.slice(n, w.parts[v])
+			if err != nil {
 				return err
 			}
+			taken = append(taken, s)
 		case slices.ContainsFunc(elementwise, n.Is):
 			if err := w.each(n, w.parts[v], all); err != nil {
 				return err
@@ -89,10 +90,8 @@ func (w *narrower) walk(u *unit) error {
 			return fmt.Errorf("node %q (%s) mixes features", n.Name, n.Op)
 		}
 	}
-	for _, n := range slicesLater {
-		if err := w.rewriteSlice(n); err != nil {
-			return err
-		}
+	for _, s := range taken {
+		w.rewriteSlice(s)
 	}
 	return nil
 }
@@ -154,22 +153,28 @@ func (w *narrower) vector(n *graph.Node, input int, keep []int) error {
 	return w.pick(n, input, v, 0, keep)
 }
 
+// sliced is a Slice of features, and the range that it takes before any of them goes.
+type sliced struct {
+	node       *graph.Node
+	start, end int
+}
+
 // slice passes on what stays of a Slice along the features.
-func (w *narrower) slice(n *graph.Node, parts []part) error {
-	start, _, err := sliceOf(n)
+func (w *narrower) slice(n *graph.Node, parts []part) (sliced, error) {
+	s, err := sliceOf(n)
 	if err != nil {
-		return err
+		return s, err
 	}
 	var moved []part
 	for _, p := range parts {
-		moved = append(moved, part{p.start + start, p.keep})
+		moved = append(moved, part{p.start + s.start, p.keep})
 	}
 	w.need(n.Input(0), moved)
-	return nil
+	return s, nil
 }
 
 // sliceOf is the range that a Slice takes of the last axis.
-func sliceOf(n *graph.Node) (start, end int, err error) {
+func sliceOf(n *graph.Node) (s sliced, err error) {
 	values := make([]int64, 4)
 	for i := range 4 {
 		c := n.Input(i + 1).Const()
@@ -178,32 +183,27 @@ func sliceOf(n *graph.Node) (start, end int, err error) {
 			continue
 		}
 		if c == nil || c.Len() != 1 {
-			return 0, 0, fmt.Errorf("node %q (Slice): its range is not constant", n.Name)
+			return s, fmt.Errorf("node %q (Slice): its range is not constant", n.Name)
 		}
 		list, err := c.Int64s()
 		if err != nil {
-			return 0, 0, err
+			return s, err
 		}
 		values[i] = list[0]
 	}
 	if axis := values[2]; axis != -1 && axis != int64(len(n.Input(0).Shape()))-1 || values[3] != 1 || values[0] < 0 {
-		return 0, 0, fmt.Errorf("node %q (Slice) does not take a range of the features", n.Name)
+		return s, fmt.Errorf("node %q (Slice) does not take a range of the features", n.Name)
 	}
-	return int(values[0]), int(values[1]), nil
+	return sliced{n, int(values[0]), int(values[1])}, nil
 }
 
 // rewriteSlice takes the range that the features have now.
-func (w *narrower) rewriteSlice(n *graph.Node) error {
-	start, end, err := sliceOf(n)
-	if err != nil {
-		return err
-	}
-	kept := w.all(n.Input(0))
-	from, _ := slices.BinarySearch(kept, start)
-	to, _ := slices.BinarySearch(kept, end)
-	w.constant(n, 1, int64(from))
-	w.constant(n, 2, int64(to))
-	return nil
+func (w *narrower) rewriteSlice(s sliced) {
+	kept := w.all(s.node.Input(0))
+	from, _ := slices.BinarySearch(kept, s.start)
+	to, _ := slices.BinarySearch(kept, s.end)
+	w.constant(s.node, 1, int64(from))
+	w.constant(s.node, 2, int64(to))
 }
 
 // attention narrows the node itself: the numbers of its heads, and a mask that differs by head.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestRefused(t *testing.T) {
 		spoil func(m *graph.Model)
 		want  string
 	}{
-		{"no blocks", func(m *graph.Model) { rename(m, "Attention", "Elsewhere", "custom") }, "no transformer blocks are recognized: find layers: the graph has no Attention node"},
+		{"no blocks", func(m *graph.Model) { rename(m, "Attention", "Elsewhere", "custom") }, "no transformer blocks are recognized: find layers: no attention is recognized in the graph"},
 		{"quantized", func(m *graph.Model) { rename(m, "MatMul", "MatMulInteger", "") }, "the model is quantized (node "},
 		{"weight-only", func(m *graph.Model) { rename(m, "MatMul", "MatMulNBits", graph.Microsoft) }, "prune the float model, then quantize it"},
 		{"subgraph", func(m *graph.Model) {
@@ -30,6 +31,14 @@ func TestRefused(t *testing.T) {
 			rename(m, "Attention", "Block", "local")
 			m.Functions = []*graph.Function{{Name: "Block", Domain: "local"}}
 		}, "calls the model's own function \"Block\""},
+		{"last block without an end", func(m *graph.Model) {
+			for _, n := range slices.Backward(m.Graph.Nodes) { // the residual sum of the last feed-forward network
+				if n.Is("Add") && n.Input(0).Const() == nil && n.Input(1).Const() == nil {
+					n.Op = "Sum"
+					break
+				}
+			}
+		}, "the end of the last layer (encoder.layer.2) is not recognized: it has 4 products with weights, the one before 6"},
 		{"empty", func(m *graph.Model) { m.Graph.Nodes = nil }, "the graph is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

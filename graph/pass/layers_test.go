@@ -82,8 +82,8 @@ func parallel(t *testing.T) *graph.Model {
 // TestLayersRaised: a lowered graph has no Attention until it is raised.
 func TestLayersRaised(t *testing.T) {
 	low := lower(t, postNorm(t), pass.LowerOptions{})
-	if _, err := graph.Layers(low); err == nil || !strings.Contains(err.Error(), "must be raised first") {
-		t.Errorf("error %v, want one that says to raise", err)
+	if _, err := graph.Layers(low); err == nil || !strings.Contains(err.Error(), "no attention is recognized") {
+		t.Errorf("error %v, want one that says so", err)
 	}
 	high, _ := raise(t, low)
 	checkLayers(t, high, 2, 2, 6)
