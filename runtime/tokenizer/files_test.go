@@ -318,3 +318,23 @@ func TestNoUnknownToken(t *testing.T) {
 		t.Errorf("b: %v", err)
 	}
 }
+
+// TestConfigOverNormalizer: what tokenizer_config.json says of case and accents stands above tokenizer.json, for BERT's classes alone.
+func TestConfigOverNormalizer(t *testing.T) {
+	f := readTiny(t, "bert")
+	lower := encodeIDs(t, f, Options{}, "the", EncodeOptions{})
+	for _, c := range []struct {
+		config string
+		same   bool
+	}{
+		{`{"tokenizer_class": "BertTokenizerFast", "do_lower_case": true}`, true},
+		{`{"tokenizer_class": "BertTokenizer"}`, true},
+		{`{"tokenizer_class": "BertTokenizer", "do_lower_case": false}`, false},
+		{`{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}`, true},
+	} {
+		f.Config = []byte(c.config)
+		if got := encodeIDs(t, f, Options{}, "THE", EncodeOptions{}); slices.Equal(got, lower) != c.same {
+			t.Errorf("%s: ids %v of THE, %v of the", c.config, got, lower)
+		}
+	}
+}

@@ -134,6 +134,9 @@ func FromBytes(f Files, o Options) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", fileTokenizer, err)
 	}
+	if err := file.followConfig(c); err != nil {
+		return nil, fmt.Errorf("read %s: normalizer: %w", fileTokenizer, err)
+	}
 	if err := file.checkCharsmaps(); err != nil {
 		return nil, fmt.Errorf("read %s: normalizer: %w", fileTokenizer, err)
 	}
