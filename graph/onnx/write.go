@@ -47,6 +47,9 @@ func write(path string, m *graph.Model, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := room(filepath.Dir(path), l.size+l.dataSize); err != nil {
+		return err
+	}
 	type output struct{ temporary, final string }
 	var outputs []output
 	defer func() {

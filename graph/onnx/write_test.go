@@ -272,3 +272,21 @@ func TestEncodeBrokenModels(t *testing.T) {
 		t.Errorf("initializers in a function: %v", err)
 	}
 }
+
+// What the disk cannot hold is refused before any of it is computed.
+func TestNoRoom(t *testing.T) {
+	m := &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Version: 23}}, Graph: &graph.Graph{Name: "huge"}}
+	const petabyte = 1 << 50
+	m.Graph.AddInitializer(&graph.Tensor{Name: "w", DType: graph.Uint8, Shape: []int64{petabyte}, Data: graph.Derived{Length: petabyte, Write: func(io.Writer) error {
+		t.Error("its data are asked for")
+		return nil
+	}}})
+	dir := t.TempDir()
+	err := Write(filepath.Join(dir, "model.onnx"), m, Options{})
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "1125899.9 GB are needed") {
+		t.Errorf("error %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
