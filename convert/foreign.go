@@ -249,7 +249,8 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 // tokenVectors are what an ONNX graph's pooling is made of.
 func (m *Model) tokenVectors(b *graph.Builder, tokens *graph.Value) tokenVectors {
 	g := m.Graph.Graph
-	return tokenVectors{hidden: tokens, mask: m.Modules.poolingMask(b, g, asInt64(b, find(g.Inputs, "attention_mask")))}
+	attention := asInt64(b, find(g.Inputs, "attention_mask"))
+	return tokenVectors{hidden: tokens, mask: m.Modules.poolingMask(b, g, attention), real: attention}
 }
 
 // poolsOtherwise reports whether the file's text vectors, if it has any, are not those wanted.

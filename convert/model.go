@@ -373,7 +373,7 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	out := m.Arch.Forward(root, config, in)
 	var v *graph.Value
 	modules := m.graphModules(o)
-	pooled := tokenVectors{hidden: out.Hidden, mask: modules.poolingMask(b, g, attention)}
+	pooled := tokenVectors{hidden: out.Hidden, mask: modules.poolingMask(b, g, attention), real: attention}
 	if m.Arch.Latent != nil {
 		pooled.latent = func(hidden *graph.Value) *graph.Value { return m.Arch.Latent(b, config, hidden) }
 	}

@@ -61,6 +61,7 @@ type pooler struct {
 type tokenVectors struct {
 	hidden *graph.Value                                       // [batch, sequence, features]
 	mask   *graph.Value                                       // int64 [batch, sequence], 1 at the tokens that count
+	real   *graph.Value                                       // the same, 1 at all tokens of a text, its prompt's too
 	latent func(hidden *graph.Value) (latentsOf *graph.Value) // the model's attention to latents; nil: it has none
 }
 
@@ -111,8 +112,13 @@ func (p *pooler) meanSqrt() *graph.Value {
 	return p.b.Div(p.weighted(w), p.b.Op("Sqrt", []*graph.Value{p.atLeast(p.sum(w), 1e-9)}))
 }
 
+// weightedMean weighs a token by its place in the text, a prompt that is not pooled included.
 func (p *pooler) weightedMean() *graph.Value {
-	return p.average(p.b.Mul(p.b.Cast(p.counted(), graph.Float), p.weight(nil)))
+	place := p.counted()
+	if p.real != p.mask {
+		place = p.b.Op("CumSum", []*graph.Value{p.real, p.b.Int64(1)})
+	}
+	return p.average(p.b.Mul(p.b.Cast(place, graph.Float), p.weight(nil)))
 }
 
 func (p *pooler) max() *graph.Value {
