@@ -89,6 +89,9 @@ func prepare(m *graph.Model) error {
 	if err := repeat(m, Forward, Reshapes, foldSizes); err != nil {
 		return fmt.Errorf("prepare to raise: %w", err)
 	}
+	if err := widen(m); err != nil {
+		return fmt.Errorf("prepare to raise: %w", err)
+	}
 	_, err := removeDead(m)
 	return err
 }

@@ -120,11 +120,12 @@ func anyNumber(s slot) pattern {
 	}
 }
 
-// num matches the constant f, given to float16's precision where it is 16 bits wide.
+// num matches the constant f, also as one of 16 bits gives it.
 func num(f float64) pattern {
 	return func(v *graph.Value, _ *bindings) bool {
 		g, ok := number(v)
-		return ok && math.Abs(f-g) <= 1e-6*math.Abs(f) || ok && v.DType().Bits() == 16 && math.Abs(f-g) <= 4e-3*math.Abs(f)
+		return ok && (math.Abs(f-g) <= 1e-6*math.Abs(f) || g == float64(graph.Float16ToFloat32(graph.Float32ToFloat16(float32(f)))) ||
+			g == float64(math.Float32frombits(uint32(graph.Float32ToBFloat16(float32(f)))<<16)))
 	}
 }
 
