@@ -286,3 +286,15 @@ func TestCPUNorms(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckThreads(t *testing.T) {
+	for _, o := range []Options{{Threads: 100000}, {Runs: 100000}, {Provider: "cpu", Threads: 4097}} {
+		var option *OptionError
+		if err := o.Check(); !errors.As(err, &option) || !strings.Contains(err.Error(), "at most 4096") {
+			t.Errorf("%+v: error %v", o, err)
+		}
+	}
+	if err := (Options{Threads: 4096}).Check(); err != nil {
+		t.Error(err)
+	}
+}

@@ -161,8 +161,16 @@ func (e *Encoder) start() error {
 	return nil
 }
 
-// Check refuses a provider or a precision that there is not, with an OptionError.
+// mostThreads is more than any machine computes on; that many more would take its memory before anything runs.
+const mostThreads = 4096
+
+// Check refuses a provider or a precision that there is not, and threads without end, with an OptionError.
 func (o Options) Check() error {
+	for name, n := range map[string]int{"threads": o.Threads, "runs": o.Runs} {
+		if n > mostThreads {
+			return &OptionError{fmt.Sprintf("%d %s: at most %d", n, name, mostThreads)}
+		}
+	}
 	if o.Provider == "" || o.Provider == Auto {
 		return nil
 	}
