@@ -57,7 +57,7 @@ func Layers(m *Model) ([]Layer, error) {
 		if i+1 < len(layers) {
 			layers[i].Output = layers[i+1].Input
 		} else {
-			layers[i].Output = f.lastOutput(&layers[i], joins[i])
+			layers[i].Output = f.lastOutput(&layers[i], joins[i], i > 0)
 		}
 		f.fill(&layers[i])
 	}
@@ -124,8 +124,11 @@ func isNorm(n *Node) bool { return n.Is("LayerNormalization") || n.Is("RMSNormal
 // lastOutput is the output of a block that no other follows. Behind join comes the Add of the
 // feed-forward network, and in a post-norm block a norm behind that. Where no Add follows, the
 // network ran beside attention and join was the last.
-func (f *layerFinder) lastOutput(l *Layer, join *Node) *Value {
-	post := !f.normalizedBefore(l)
+//
+// A block that does not normalize what it reads need not be a post-norm block: OLMo 2 normalizes what it adds. Where another comes
+// before, its output tells, which is the result of a norm or of an Add.
+func (f *layerFinder) lastOutput(l *Layer, join *Node, follows bool) *Value {
+	post := !f.normalizedBefore(l) && (!follows || l.Input.Def() == nil || !l.Input.Def().Is("Add"))
 	stream := map[*Value]bool{join.Outputs[0]: true}
 	out := join.Outputs[0]
 	for _, n := range f.graph.Nodes[f.place[join]+1:] {

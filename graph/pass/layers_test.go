@@ -41,6 +41,7 @@ func TestLayers(t *testing.T) {
 		{"post-norm", postNorm, 2, 6, "LayerNormalization"},
 		{"pre-norm", preNorm, 4, 7, "Add"},
 		{"parallel", parallel, 1, 6, "Add"},
+		{"norms of what is added", addedNorm, 2, 6, "Add"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := c.build(t)
@@ -50,7 +51,11 @@ func TestLayers(t *testing.T) {
 					t.Errorf("layer %d is called %q, want %q", i, l.Name, want)
 				}
 			}
-			if layers[0].Input != m.Graph.Inputs[0] || layers[1].Output != m.Graph.Outputs[0] {
+			end := m.Graph.Outputs[0]
+			if n := end.Def(); c.last == "Add" && n.Is("LayerNormalization") {
+				end = n.Input(0) // the norm behind the last block is none of it
+			}
+			if layers[0].Input != m.Graph.Inputs[0] || layers[1].Output != end {
 				t.Errorf("from %v to %v", layers[0].Input, layers[1].Output)
 			}
 			if op := layers[1].Output.Def().Op; op != c.last {
@@ -77,6 +82,27 @@ func parallel(t *testing.T) *graph.Model {
 		x = l.Add(l.Add(l.Linear("o", a, hidden, hidden), mlp), x)
 	}
 	return finish(t, b, m, x)
+}
+
+// addedNorm is two blocks of OLMo 2, x + norm(attention(x)) and y + norm(mlp(y)), and the norm behind them.
+func addedNorm(t *testing.T) *graph.Model {
+	c := checkpoint{}
+	b, x, _, m := start(c)
+	for i := range 2 {
+		l := b.Scope("encoder.layer.%d", i)
+		for _, name := range []string{"q", "k", "v", "o", "fc", "proj"} {
+			c.linear(prefixed(i, name), hidden, hidden)
+		}
+		c.put(prefixed(i, "after.weight"), true, hidden)
+		c.put(prefixed(i, "last.weight"), true, hidden)
+		a := l.Attention(l.Linear("q", x, hidden, hidden), l.Linear("k", x, hidden, hidden), l.Linear("v", x, hidden, hidden),
+			graph.AttentionOptions{Heads: heads, Causal: true})
+		x = l.Add(x, l.LayerNormNoBias("after", l.Linear("o", a, hidden, hidden), hidden, 1e-5))
+		mlp := l.Linear("proj", l.Activation("gelu_new", l.Linear("fc", x, hidden, hidden)), hidden, hidden)
+		x = l.Add(x, l.LayerNormNoBias("last", mlp, hidden, 1e-5))
+	}
+	c.put("norm.weight", true, hidden)
+	return finish(t, b, m, b.LayerNormNoBias("norm", x, hidden, 1e-5))
 }
 
 // TestLayersRaised: a lowered graph has no Attention until it is raised.
