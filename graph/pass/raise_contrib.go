@@ -18,6 +18,7 @@ var contribs = map[string]func(*raiser, *graph.Node) []*graph.Value{
 	"Attention":                        contribAttention,
 	"MultiHeadAttention":               contribMultiHead,
 	"GroupQueryAttention":              contribGroupQuery,
+	"FusedMatMul":                      contribFusedMatMul,
 }
 
 func raiseContrib(r *raiser, n *graph.Node) []*graph.Value {

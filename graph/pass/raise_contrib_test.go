@@ -27,6 +27,11 @@ func TestRaiseContrib(t *testing.T) {
 			out := ms(b, "SkipSimplifiedLayerNormalization", 4, []*graph.Value{x, b.Mul(x, x), vector(b, "gain")}, eps)
 			return b.Add(out[0], out[3])
 		}, map[string]int{"RMSNormalization": 1}},
+		"FusedMatMul": {func(b *graph.Builder, x, _ *graph.Value) *graph.Value {
+			q, k, v := linears(b, x)
+			scores := ms(b, "FusedMatMul", 1, []*graph.Value{splitHeads(b, q), splitHeads(b, k)}, graph.IntAttr("transB", 1), graph.FloatAttr("alpha", 0.25))[0]
+			return mergeHeads(b, b.MatMul(softmax(b, scores), splitHeads(b, v)))
+		}, map[string]int{"Attention": 1}},
 		"SimplifiedLayerNormalization": {func(b *graph.Builder, x, _ *graph.Value) *graph.Value {
 			return b.OpN("", "SimplifiedLayerNormalization", 1, []*graph.Value{x, vector(b, "gain")}, eps, graph.IntAttr("axis", -1))[0]
 		}, map[string]int{"RMSNormalization": 1}},
