@@ -40,6 +40,9 @@ func verifyCommand() *cli.Command {
 			if o.samples < 1 {
 				return usagef("verify: --samples %d, want at least 1", o.samples)
 			}
+			if !(o.minCosine >= -1 && o.minCosine <= 1) {
+				return usagef("verify: --min-cosine %g, want a cosine, -1 to 1", o.minCosine)
+			}
 			return verify(c.Context, *o, c.Args().Get(0), c.Args().Get(1), c.App.Writer, c.App.ErrWriter)
 		},
 	}
