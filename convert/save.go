@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"graft/graph"
 	"graft/graph/onnx"
@@ -29,6 +30,8 @@ type SaveOptions struct {
 	Overwrite         bool   // replace what is there
 	Step              Step   // what made the model; Version and Parent are filled in where they are empty
 	Version           string // of the tool
+
+	Progress func(done, total int64) // called as the weights of the ONNX file are written, in bytes; nil: nobody is told
 }
 
 // Save writes m as a model directory (or, with a variant, into one). The directory appears under its
@@ -245,10 +248,12 @@ func (s *saver) onnxModel() error {
 		m.SetMeta(p.Key, p.Value)
 	}
 	m.ProducerName, m.ProducerVersion = "graft", s.Version
+	w := &watched{ctx: s.ctx, report: s.Progress}
 	m.Graph.WalkGraphs(func(g *graph.Graph) {
 		for _, v := range g.Initializers {
 			if v.Init.Data != nil {
-				v.Init.Data = stoppable{s.ctx, v.Init.Data}
+				w.total += v.Init.Data.Size()
+				v.Init.Data = watchedData{v.Init.Data, w}
 			}
 		}
 	})
@@ -259,14 +264,35 @@ func (s *saver) onnxModel() error {
 	return onnx.Write(path, m, onnx.Options{External: s.External})
 }
 
-// stoppable is data whose streaming ends when the context does.
-type stoppable struct {
-	ctx context.Context
-	graph.Data
+// watched is the streaming of weights: it ends when the context does, and is reported.
+type watched struct {
+	ctx    context.Context
+	total  int64 // bytes
+	report func(done, total int64)
+	done   atomic.Int64
 }
 
-func (s stoppable) WriteTo(w io.Writer) (int64, error) {
-	return s.Data.WriteTo(stoppableWriter{s.ctx, w})
+// watchedData is one of the weights.
+type watchedData struct {
+	graph.Data
+	*watched
+}
+
+func (d watchedData) WriteTo(w io.Writer) (int64, error) {
+	return d.Data.WriteTo(watchedWriter{w, d.watched})
+}
+
+type watchedWriter struct {
+	io.Writer
+	*watched
+}
+
+func (w watchedWriter) Write(p []byte) (int, error) {
+	n, err := stoppableWriter{w.ctx, w.Writer}.Write(p)
+	if done := w.done.Add(int64(n)); w.report != nil {
+		w.report(done, w.total)
+	}
+	return n, err
 }
 
 type stoppableWriter struct {

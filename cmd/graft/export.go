@@ -115,7 +115,9 @@ func export(ctx context.Context, o *exportOptions, stdout, stderr io.Writer) err
 	if p := o.preset.named(); p != "" {
 		o.save.Step.Options["preset"] = p
 	}
+	end := showWriting(&o.save, stderr)
 	warnings, err := convert.Save(ctx, o.out, m, o.save)
+	end()
 	for _, w := range append(m.Warnings, warnings...) {
 		fmt.Fprintf(stderr, "graft: warning: %s\n", w)
 	}

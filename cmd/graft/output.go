@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,6 +32,20 @@ func checkOutput(m *convert.Model, dir string, save convert.SaveOptions) error {
 		return withHint(usagef("the output %q is the model itself", dir), "name another directory with -o, or add --variant NAME")
 	}
 	return overwriteHint(convert.CheckOutput(dir, save))
+}
+
+// progressFrom is the size of a model's weights from which writing them takes long enough to be shown.
+const progressFrom = 1 << 30
+
+// showWriting shows on stderr how far the weights of a large model are written. end ends the line.
+func showWriting(save *convert.SaveOptions, stderr io.Writer) (end func()) {
+	p := newProgress(stderr, "MB")
+	save.Progress = func(done, total int64) {
+		if total >= progressFrom {
+			p.update("write weights, MB", int(done/1e6), int(total/1e6))
+		}
+	}
+	return p.done
 }
 
 // overwriteHint says what to type where something is there already.

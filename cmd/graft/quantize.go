@@ -231,7 +231,9 @@ func (o *quantizeOptions) write(ctx context.Context, m *convert.Model, plan *qua
 	if err := m.ReplaceGraph(plan.Apply()); err != nil {
 		return err
 	}
+	end := showWriting(&o.save, stderr)
 	warnings, err := convert.Save(ctx, o.out, m, o.save)
+	end()
 	for _, w := range append(m.Warnings, warnings...) {
 		fmt.Fprintf(stderr, "graft: warning: %s\n", w)
 	}
