@@ -19,6 +19,7 @@ var contribs = map[string]func(*raiser, *graph.Node) []*graph.Value{
 	"MultiHeadAttention":               contribMultiHead,
 	"GroupQueryAttention":              contribGroupQuery,
 	"FusedMatMul":                      contribFusedMatMul,
+	"QuickGelu":                        contribQuickGelu,
 }
 
 func raiseContrib(r *raiser, n *graph.Node) []*graph.Value {
@@ -51,6 +52,16 @@ func contribGelu(r *raiser, n *graph.Node) []*graph.Value {
 
 func contribFastGelu(r *raiser, n *graph.Node) []*graph.Value {
 	return r.raised("Gelu", r.b.Op("Gelu", []*graph.Value{r.sum(n.Input(0), n.Input(1))}, graph.StrAttr("approximate", "tanh")))
+}
+
+// contribQuickGelu: x · sigmoid(alpha · x), with alpha = 1 the SiLU of Llama and its kin.
+func contribQuickGelu(r *raiser, n *graph.Node) []*graph.Value {
+	x := n.Input(0)
+	inside := x
+	if alpha := n.Float("alpha", 1.702); alpha != 1 {
+		inside = r.b.Mul(x, r.scalar(x, float64(alpha)))
+	}
+	return []*graph.Value{r.b.Mul(x, r.b.Op("Sigmoid", []*graph.Value{inside}))}
 }
 
 func contribRMSNorm(r *raiser, n *graph.Node) []*graph.Value {

@@ -27,6 +27,10 @@ func TestRaiseContrib(t *testing.T) {
 			out := ms(b, "SkipSimplifiedLayerNormalization", 4, []*graph.Value{x, b.Mul(x, x), vector(b, "gain")}, eps)
 			return b.Add(out[0], out[3])
 		}, map[string]int{"RMSNormalization": 1}},
+		"QuickGelu": {func(b *graph.Builder, x, _ *graph.Value) *graph.Value {
+			silu := ms(b, "QuickGelu", 1, []*graph.Value{x}, graph.FloatAttr("alpha", 1))[0]
+			return ms(b, "QuickGelu", 1, []*graph.Value{silu})[0]
+		}, map[string]int{}},
 		"FusedMatMul": {func(b *graph.Builder, x, _ *graph.Value) *graph.Value {
 			q, k, v := linears(b, x)
 			scores := ms(b, "FusedMatMul", 1, []*graph.Value{splitHeads(b, q), splitHeads(b, k)}, graph.IntAttr("transB", 1), graph.FloatAttr("alpha", 0.25))[0]
