@@ -96,10 +96,6 @@ func (r *run) summarize(curve []StepLine) {
 
 // writeModel makes the model directory in a folder of its own and moves its entries into place.
 func (r *run) writeModel(ctx context.Context, curve []StepLine) error {
-	weights, err := r.program.Weights()
-	if err != nil {
-		return err
-	}
 	temporary := filepath.Join(r.options.OutputDir, ".model.tmp")
 	if err := os.RemoveAll(temporary); err != nil {
 		return err
@@ -108,7 +104,7 @@ func (r *run) writeModel(ctx context.Context, curve []StepLine) error {
 		return err
 	}
 	defer os.RemoveAll(temporary)
-	if err := r.hooks.SaveModel(ctx, temporary, weights); err != nil {
+	if err := r.hooks.SaveModel(ctx, temporary, r.program.Weights()); err != nil {
 		return err
 	}
 	text, err := r.card(curve).write()

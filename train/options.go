@@ -156,7 +156,8 @@ type Model struct {
 // nothing is evaluated.
 type Hooks struct {
 	// SaveModel writes a model directory that has these weights in place of the graph's initializers of the same
-	// names; under lora they are the adapters' tensors. dir exists and is empty.
+	// names; under lora they are the adapters' tensors. Their data is read from the program: it is there during the
+	// call alone. dir exists and is empty.
 	SaveModel func(ctx context.Context, dir string, weights []*graph.Tensor) error
 	// Evaluate measures the model as it is. Its result holds Options.MetricForBestModel.
 	Evaluate func(ctx context.Context, e Encoder) (map[string]float64, error)

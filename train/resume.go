@@ -158,13 +158,9 @@ func (r *run) save(ctx context.Context, must bool) error {
 	if err := r.snapshot(); err != nil {
 		return err
 	}
-	weights, err := r.program.Weights()
-	if err != nil {
-		return err
-	}
 	tensors := r.params.named("param.")
 	maps.Copy(tensors, r.optimizerState())
-	if err := r.checkpoints.write(context.WithoutCancel(ctx), &r.state, weights, tensors); err != nil {
+	if err := r.checkpoints.write(context.WithoutCancel(ctx), &r.state, r.program.Weights(), tensors); err != nil {
 		if r.saved >= 0 && r.saved != step {
 			err = fmt.Errorf("%w; the checkpoint before it, %q, is whole", err, r.checkpoints.path(r.saved))
 		}

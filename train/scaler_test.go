@@ -8,7 +8,6 @@ import (
 	"math"
 	"testing"
 
-	"graft/graph"
 	"graft/train/torch"
 )
 
@@ -31,23 +30,15 @@ func TestLossScale(t *testing.T) {
 			t.Errorf("step %d: %+v, without scale %+v", i+1, s, line)
 		}
 	}
-	for i := range want {
-		a, err := want[i].Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := got[i].Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(a, b) {
-			t.Errorf("weights %q differ", want[i].Name)
+	for name, w := range want {
+		if !bytes.Equal(got[name], w) {
+			t.Errorf("weights %q differ", name)
 		}
 	}
 }
 
 // scaledSteps takes steps, at first with a loss scale, until six of them changed the weights; with 0 there is none.
-func scaledSteps(t *testing.T, m Model, scale float64) (lines []*StepLine, weights []*graph.Tensor) {
+func scaledSteps(t *testing.T, m Model, scale float64) (lines []*StepLine, weights map[string][]byte) {
 	t.Helper()
 	r := newRun(m, tinyOptions(t), newRecorder().hooks)
 	defer r.Close()
@@ -71,9 +62,13 @@ func scaledSteps(t *testing.T, m Model, scale float64) (lines []*StepLine, weigh
 			r.state.Step, r.state.Next = r.state.Step+1, work.after
 		}
 	}
-	weights, err := r.program.Weights()
-	if err != nil {
-		t.Fatal(err)
+	weights = map[string][]byte{}
+	for _, w := range r.program.Weights() {
+		raw, err := w.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights[w.Name] = raw
 	}
 	return lines, weights
 }

@@ -110,9 +110,24 @@ func TestParameters(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("parameters %q, want %q", got, want)
 	}
-	weights, err := p.Weights()
-	if err != nil || len(weights) != 1 || weights[0].Name != "w" || !slices.Equal(weights[0].Shape, []int64{3, 3}) {
-		t.Errorf("weights %v, %v", weights, err)
+	weights := p.Weights()
+	if len(weights) != 1 || weights[0].Name != "w" || !slices.Equal(weights[0].Shape, []int64{3, 3}) {
+		t.Fatalf("weights %v", weights)
+	}
+	nine, err := torch.FromFloat32([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9}, 3, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nine.Free()
+	if err := p.Parameters()[1].Tensor.CopyFrom(nine); err != nil {
+		t.Fatal(err)
+	}
+	if values, err := weights[0].Float32s(); err != nil || !slices.Equal(values, []float32{1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+		t.Errorf("the weight is %v, %v, not as it is now", values, err)
+	}
+	p.Close()
+	if _, err := weights[0].Bytes(); err == nil || !strings.Contains(err.Error(), `read weight "w"`) {
+		t.Errorf("read from a closed program: %v", err)
 	}
 }
 

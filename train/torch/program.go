@@ -4,6 +4,7 @@ package torch
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"graft/graph"
@@ -73,22 +74,28 @@ func names(list []binding) []string {
 	return out
 }
 
-// Weights copies the trainable parameters as they are now, in float32, under the names and in the shapes
-// of their initializers.
-func (p *Program) Weights() ([]*graph.Tensor, error) {
-	defer Lock()()
+// Weights are the trainable parameters in float32, under the names and in the shapes of their initializers. Their data is
+// read when it is asked for, a tensor at a time: as the parameters are then, and while the program is open.
+func (p *Program) Weights() []*graph.Tensor {
 	var list []*graph.Tensor
 	for _, w := range p.params {
 		if !w.Trainable {
 			continue
 		}
-		data, err := w.Tensor.Float32s()
-		if err != nil {
-			return nil, fmt.Errorf("read weight %q: %w", w.Name, err)
-		}
-		list = append(list, graph.NewTensor(w.Name, data, w.Tensor.Shape()...))
+		shape := w.Tensor.Shape()
+		list = append(list, &graph.Tensor{Name: w.Name, DType: graph.Float, Shape: shape, Data: graph.Derived{
+			Length: 4 * w.Tensor.Len(),
+			Write: func(out io.Writer) error {
+				values, err := w.Tensor.Float32s()
+				if err != nil {
+					return fmt.Errorf("read weight %q: %w", w.Name, err)
+				}
+				_, err = graph.NewTensor(w.Name, values, shape...).Data.WriteTo(out)
+				return err
+			},
+		}})
 	}
-	return list, nil
+	return list
 }
 
 // Share is a second program over the same weights for another thread to run at the same time. Its parameters are p's own
