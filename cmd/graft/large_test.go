@@ -142,8 +142,8 @@ var streamed = []struct {
 	{"int4-weight", []string{"quantize", "--scheme", "int4-weight", "--measure=false"}, 0.9},
 }
 
-// embedded are the vectors that a model directory gives of three texts.
-func embedded(t *testing.T, dir string) (rows [][]float32) {
+// embeddedTexts are the vectors that a model directory gives of three texts.
+func embeddedTexts(t *testing.T, dir string) (rows [][]float32) {
 	t.Helper()
 	cmd := exec.Command("graft", "embed", dir, "--provider", "cpu")
 	cmd.Stdin = strings.NewReader("one\nwhat is the capital of France?\nthe quick brown fox jumps over the lazy dog\n")
@@ -199,7 +199,7 @@ func runStreamed(t *testing.T, d decoderSize, most int64) {
 				opens(t, filepath.Join(out, "onnx", "model.onnx"), false)
 				return
 			}
-			vectors := embedded(t, out)
+			vectors := embeddedTexts(t, out)
 			if exact == nil {
 				exact = vectors
 			}
