@@ -28,6 +28,8 @@ func (j *job) calibrate() error {
 	return j.scheme.measure(j)
 }
 
+var errNoTokens = errors.New("the calibration texts have no tokens")
+
 // record runs the source on the calibration texts.
 func (j *job) record(values []*graph.Value, use func(mask []int64, values [][]float32)) error {
 	tokens := 0
@@ -41,7 +43,7 @@ func (j *job) record(values []*graph.Value, use func(mask []int64, values [][]fl
 		return nil
 	})
 	if err == nil && tokens == 0 {
-		err = errors.New("the calibration texts have no tokens")
+		err = errNoTokens
 	}
 	return err
 }

@@ -169,6 +169,34 @@ func (r replay) Record(_ context.Context, m *graph.Model, values []*graph.Value,
 	return use(mask, got)
 }
 
+func (r replay) Products(ctx context.Context, m *graph.Model, values []*graph.Value) (sums [][]float32, tokens int, err error) {
+	sums = make([][]float32, len(values))
+	err = r.Record(ctx, m, values, func(mask []int64, batch [][]float32) error {
+		for i, x := range batch {
+			sums[i] = selfProduct(x, len(x)/len(mask), mask)
+		}
+		for _, real := range mask {
+			tokens += int(real)
+		}
+		return nil
+	})
+	return sums, tokens, err
+}
+
+// selfProduct is xᵀ·x over the rows at which mask is 1.
+func selfProduct(x []float32, k int, mask []int64) []float32 {
+	sum := make([]float32, k*k)
+	for t, real := range mask {
+		row := x[t*k:][:k]
+		for i, a := range row {
+			for j, b := range row {
+				sum[i*k+j] += float32(real) * a * b
+			}
+		}
+	}
+	return sum
+}
+
 func output(i int) string { return "recorded." + string(rune('a'+i/26)) + string(rune('a'+i%26)) }
 
 func valueNamed(g *graph.Graph, name string) *graph.Value {

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/mat"
 
@@ -23,36 +22,11 @@ const damping = 0.01
 // Weights with more inputs are rounded to nearest.
 const mostGram = 4096
 
-// gram is Xᵀ·X [K, K] over real tokens, of which what lies below the diagonal is not computed: what
-// the error of a product depends on.
+// gram is Xᵀ·X [K, K] over real tokens: what the error of a product depends on.
 type gram struct {
 	k   int
 	sum []float32
-	x   []float32 // tokens of the present batch, reused
 }
-
-// add takes in the real tokens of a batch.
-func (g *gram) add(mask []int64, x []float32) {
-	g.x = g.x[:0]
-	for t, real := range mask {
-		if real != 0 {
-			g.x = append(g.x, x[t*g.k:(t+1)*g.k]...)
-		}
-	}
-	if len(g.x) == 0 {
-		return
-	}
-	tokens := len(g.x) / g.k
-	for i := 0; i < g.k; i += strip {
-		part := min(strip, g.k-i)
-		a := blas32.General{Rows: tokens, Cols: part, Stride: g.k, Data: g.x[i:]}
-		b := blas32.General{Rows: tokens, Cols: g.k - i, Stride: g.k, Data: g.x[i:]}
-		blas32.Gemm(blas.Trans, blas.NoTrans, 1, a, b, 1, blas32.General{Rows: part, Cols: g.k - i, Stride: g.k, Data: g.sum[i*g.k+i:]})
-	}
-}
-
-// strip is the number of rows of Xᵀ·X that are computed at once, each from the diagonal on.
-const strip = 128
 
 // correction is what the rounding of a weight goes by when it makes up for what it misses.
 type correction struct {
@@ -98,8 +72,8 @@ func (g *gram) correction() (*correction, error) {
 	return c, nil
 }
 
-// at is an element of Xᵀ·X, of which only those from the diagonal on are computed.
-func (g *gram) at(i, j int) float32 { return g.sum[min(i, j)*g.k+max(i, j)] }
+// at is an element of Xᵀ·X.
+func (g *gram) at(i, j int) float32 { return g.sum[i*g.k+j] }
 
 // correct rounds weights [K, N] one input after the other and lets those that follow make up for the error,
 // as far as the inputs correlate on the calibration texts (GPTQ, Frantar et al. 2022, algorithm 1). Scales are fit to the
@@ -188,16 +162,19 @@ func (j *job) measureGrams() error {
 			continue
 		}
 		if taken[x] == nil {
-			taken[x] = &gram{k: m.k, sum: make([]float32, m.k*m.k)}
+			taken[x] = &gram{k: m.k}
 			values = append(values, x)
 		}
 		j.calibration.grams[m.weight.Name] = taken[x]
 	}
-	return probe.record(values, func(mask []int64, x [][]float32) {
-		for i, v := range values {
-			taken[v].add(mask, x[i])
-		}
-	})
+	sums, tokens, err := probe.Activations.Products(probe.ctx, probe.source, values)
+	if err == nil && tokens == 0 {
+		err = errNoTokens
+	}
+	for i, sum := range sums {
+		taken[values[i]].sum = sum
+	}
+	return err
 }
 
 // on is o for another target.

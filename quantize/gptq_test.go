@@ -23,12 +23,11 @@ func TestGPTQBeatsRounding(t *testing.T) {
 	for i := range w {
 		w[i] = float32(r.NormFloat64())
 	}
-	g := &gram{k: k, sum: make([]float32, k*k)}
 	mask := make([]int64, tokens)
 	for i := range mask {
 		mask[i] = 1
 	}
-	g.add(mask, x)
+	g := &gram{k: k, sum: selfProduct(x, k, mask)}
 	c, err := g.correction()
 	if err != nil {
 		t.Fatal(err)

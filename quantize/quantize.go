@@ -16,6 +16,9 @@ type Activations interface {
 	// [rows, length], 1 at real tokens; each of the values has as many rows of features, one per
 	// token, in row-major order. Neither may be kept when use returns.
 	Record(ctx context.Context, m *graph.Model, values []*graph.Value, use func(mask []int64, values [][]float32) error) error
+	// Products runs m on all texts and returns Xᵀ·X of each of values, [features, features] in row-major order, over the
+	// rows X of all real tokens, and how many tokens these are.
+	Products(ctx context.Context, m *graph.Model, values []*graph.Value) (sums [][]float32, tokens int, err error)
 }
 
 // Vectors is the embeddings that a graph gives of texts, one row each. Graphs come lowered.
