@@ -181,20 +181,21 @@ func leastCosine(t *testing.T, a, b [][]float32) float64 {
 	return least
 }
 
-// runStreamed makes a checkpoint of a size, and from it an ONNX file in each way of streamed, in less memory than most
-// and than the checkpoint has bytes: it runs, and its vectors are near those in float32.
+// runStreamed makes a checkpoint of a size, and from it an ONNX file in each way of streamed: it runs, and its vectors are near
+// those in float32. Beside what graft takes for a model of a few kilobytes, memory stays below most and half of the checkpoint.
 func runStreamed(t *testing.T, d decoderSize, most int64) {
 	dir := t.TempDir()
 	size := d.write(t, dir)
+	own := peakOf(t, "export", filepath.Join("..", "..", "testdata", "models", "llama"), "-o", filepath.Join(t.TempDir(), "small"), "--verify=false")
 	var exact [][]float32
 	for _, s := range streamed {
 		t.Run(s.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out")
 			peak := peakOf(t, append(s.args, dir, "-o", out, "--external-data")...)
-			if peak >= min(size, most) {
-				t.Errorf("peak memory %d MB for %d MB of weights, want less than %d", peak>>20, size>>20, min(size, most)>>20)
+			if limit := min(size/2, most); peak-own >= limit {
+				t.Errorf("peak memory %d MB, %d for a small model, for %d MB of weights: want less than %d more", peak>>20, own>>20, size>>20, limit>>20)
 			}
-			t.Logf("%d MB of weights, peak memory %d MB", size>>20, peak>>20)
+			t.Logf("%d MB of weights, peak memory %d MB, %d for a small model", size>>20, peak>>20, own>>20)
 			if s.least == 0 {
 				opens(t, filepath.Join(out, "onnx", "model.onnx"), false)
 				return
@@ -232,7 +233,7 @@ func opens(t *testing.T, path string, runs bool) {
 	s.Close()
 }
 
-// A model of 140 MB is exported and quantized in less memory than its checkpoint has bytes, whatever the type, and runs.
+// A model of 135 MB is exported and quantized in little memory, whatever the type, and runs.
 func TestLargeModelStreams(t *testing.T) {
 	needNative(t)
 	runStreamed(t, decoderSize{hidden: 1024, inner: 3584, layers: 4, heads: 16, keyHeads: 4, vocab: 8000}, 200<<20)
