@@ -1,7 +1,9 @@
-"""A whole mteb evaluation on local BEIR folders with sentence-transformers in fp32, as its users
+"""A whole mteb evaluation on local BEIR folders with sentence-transformers, as its users
 run it: the peer of `graft eval`. Prints the scores, the time from start to finish and peak memory.
 
-    mteb_run.py MODEL NAME=DIR …
+    mteb_run.py MODEL [--bf16] NAME=DIR …
+
+With --bf16 weights and activations are bfloat16, which says what that type costs in PyTorch.
 """
 import time
 
@@ -54,8 +56,10 @@ def local_task(name, folder):
 
 
 def main():
-    model = SentenceTransformerEncoderWrapper(SentenceTransformer(sys.argv[1], device="cpu"))
-    for argument in sys.argv[2:]:
+    arguments = [a for a in sys.argv[1:] if a != "--bf16"]
+    dtype = {"dtype": "bfloat16"} if "--bf16" in sys.argv else {}
+    model = SentenceTransformerEncoderWrapper(SentenceTransformer(arguments[0], device="cpu", model_kwargs=dtype))
+    for argument in arguments[1:]:
         name, _, folder = argument.partition("=")
         result = mteb.evaluate(model, [local_task(name, folder)], cache=None, overwrite_strategy="always",
                                encode_kwargs={"batch_size": 32, "show_progress_bar": False})
