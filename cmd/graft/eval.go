@@ -192,6 +192,12 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 	if err != nil {
 		return evalReport{}, nil, err
 	}
+	report, err := o.reportOf(m, queries, outcomes, stderr)
+	return report, outcomes, err
+}
+
+// reportOf is what is printed of a model's outcomes.
+func (o *evalOptions) reportOf(m pair, queries *encoder, outcomes []*evaluate.Outcome, stderr io.Writer) (evalReport, error) {
 	if p, made := convert.PresetOf(queries.model); p != nil && !made && queries.preset.Preset == nil {
 		fmt.Fprintf(stderr, "graft: %s is published as %s: --preset %s runs it so\n", m.query, p.Doc, p.Name)
 	}
@@ -199,7 +205,7 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 	if o.json {
 		placed, err := queries.Placements()
 		if err != nil {
-			return evalReport{}, nil, err
+			return evalReport{}, err
 		}
 		report.Nodes = ort.CountByProvider(placed)
 	}
@@ -215,7 +221,7 @@ func (o *evalOptions) evalOne(ctx context.Context, m pair, stderr io.Writer) (ev
 		task.Recorded = queries.preset.recorded(out.Task.Name)
 		report.Tasks = append(report.Tasks, task)
 	}
-	return report, outcomes, nil
+	return report, nil
 }
 
 // experiment names what distinguishes the run from the model's plain one, for mteb's experiments folder.
