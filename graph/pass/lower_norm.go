@@ -35,9 +35,13 @@ func (l *lowerer) mean(x *graph.Value, axes []int64) *graph.Value {
 // scaleByRMS is x / sqrt(mean(x²) + eps), written as ONNX Runtime's LayerNormFusion and
 // SimplifiedLayerNormFusion expect it: Pow rather than Mul, Div rather than Reciprocal.
 func (l *lowerer) scaleByRMS(x *graph.Value, axes []int64, eps float32) *graph.Value {
+	return l.b.Div(x, l.b.Op("Sqrt", []*graph.Value{l.meanSquare(x, axes, eps)}))
+}
+
+// meanSquare is mean(x²) + eps.
+func (l *lowerer) meanSquare(x *graph.Value, axes []int64, eps float32) *graph.Value {
 	square := l.b.Op("Pow", []*graph.Value{x, l.scalar(x, 2)})
-	rms := l.b.Op("Sqrt", []*graph.Value{l.b.Add(l.mean(square, axes), l.scalar(x, float64(eps)))})
-	return l.b.Div(x, rms)
+	return l.b.Add(l.mean(square, axes), l.scalar(x, float64(eps)))
 }
 
 // lowerLayerNorm: (x − mean) / sqrt(var + eps) · gain + bias.
@@ -64,23 +68,20 @@ func lowerRMSNorm(l *lowerer, n *graph.Node) (*graph.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	scale := l.scaleByRMS
 	if gain := n.Input(1).Shape(); len(gain) == 1 && gain[0].Known() && gain[0].Size < narrowest {
-		return l.narrowRMSNorm(n, axes), nil
+		scale = l.scaleByPower
 	}
-	y := l.scaleByRMS(n.Input(0), axes, n.Float("epsilon", 1e-5))
-	return l.b.Mul(y, n.Input(1)), nil
+	return l.b.Mul(scale(n.Input(0), axes, n.Float("epsilon", 1e-5)), n.Input(1)), nil
 }
 
 // narrowest is the fewest numbers that OpenVINO 2025.4 normalizes by their RMS in one kernel without reading beyond
 // its memory: a register's worth of float32.
 const narrowest = 16
 
-// narrowRMSNorm is lowerRMSNorm in a form of which OpenVINO makes no kernel, its root a power.
-func (l *lowerer) narrowRMSNorm(n *graph.Node, axes []int64) *graph.Value {
-	x := n.Input(0)
-	square := l.b.Op("Pow", []*graph.Value{x, l.scalar(x, 2)})
-	sum := l.b.Add(l.mean(square, axes), l.scalar(x, float64(n.Float("epsilon", 1e-5))))
-	return l.b.Mul(l.b.Div(x, l.b.Op("Pow", []*graph.Value{sum, l.scalar(x, 0.5)})), n.Input(1))
+// scaleByPower is scaleByRMS in a form of which OpenVINO makes no kernel, its root a power.
+func (l *lowerer) scaleByPower(x *graph.Value, axes []int64, eps float32) *graph.Value {
+	return l.b.Div(x, l.b.Op("Pow", []*graph.Value{l.meanSquare(x, axes, eps), l.scalar(x, 0.5)}))
 }
 
 // lowerGelu writes the forms that ONNX Runtime's GeluFusion and FastGeluFusion expect. The
