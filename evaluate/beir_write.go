@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -45,15 +46,26 @@ type beirRow struct {
 	Text  string  `json:"text"`
 }
 
-func writeBEIRCorpus(w io.Writer, d *Dataset) (n int, failed error) {
-	err := writeRows(w, func(yield func(beirRow) bool) {
+func writeBEIRCorpus(w io.Writer, d *Dataset) (int, error) {
+	return writeReadRows(w, func(yield func(beirRow, error) bool) {
 		for doc, err := range d.Documents {
+			if !yield(beirRow{doc.ID, &doc.Title, doc.Text}, err) {
+				return
+			}
+		}
+	})
+}
+
+// writeReadRows is writeRows of what is read meanwhile: it ends with the first row that cannot be read, and counts the others.
+func writeReadRows[T any](w io.Writer, rows iter.Seq2[T, error]) (n int, failed error) {
+	err := writeRows(w, func(yield func(T) bool) {
+		for row, err := range rows {
 			if err != nil {
 				failed = err
 				return
 			}
 			n++
-			if !yield(beirRow{doc.ID, &doc.Title, doc.Text}) {
+			if !yield(row) {
 				return
 			}
 		}

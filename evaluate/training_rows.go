@@ -25,32 +25,13 @@ func WriteTraining(dir string, rows iter.Seq2[TrainingRow, error], readme string
 		return 0, fmt.Errorf("write data set: %q: %w", dir, fs.ErrExist)
 	}
 	err = writeFolder(dir, map[string]func(io.Writer) error{
-		"train.jsonl": func(w io.Writer) (err error) { n, err = writeTrainingRows(w, rows); return err },
+		"train.jsonl": func(w io.Writer) (err error) { n, err = writeReadRows(w, rows); return err },
 		"README.md":   func(w io.Writer) error { _, err := io.WriteString(w, readme); return err },
 	})
 	if err != nil {
 		return n, fmt.Errorf("write data set: %w", err)
 	}
 	return n, nil
-}
-
-func writeTrainingRows(w io.Writer, rows iter.Seq2[TrainingRow, error]) (n int, failed error) {
-	err := writeRows(w, func(yield func(TrainingRow) bool) {
-		for row, err := range rows {
-			if err != nil {
-				failed = err
-				return
-			}
-			n++
-			if !yield(row) {
-				return
-			}
-		}
-	})
-	if failed != nil {
-		return n, failed
-	}
-	return n, err
 }
 
 // ReadTrainingRows yields the rows of a stream that name, in errors, stands for: objects with query, pos and neg, one a
