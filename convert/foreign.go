@@ -38,6 +38,11 @@ func openONNX(dir, file string, o OpenOptions) (*Model, error) {
 	if m.Graph, err = onnx.Read(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(file), errors.Unwrap(err)) // which model, Open says
 	}
+	if inlined, err := m.Graph.Inline(); err != nil {
+		return nil, err
+	} else if inlined {
+		m.File = ""
+	}
 	if m.Config != nil {
 		m.readConfig() // an unknown architecture is no hindrance: the graph is there
 	}

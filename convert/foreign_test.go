@@ -315,3 +315,48 @@ func TestPoolingModes(t *testing.T) {
 		}
 	}
 }
+
+// Functions of the file's own are looked into: what calls them becomes what they hold.
+func TestForeignFunctions(t *testing.T) {
+	path := foreign(t, "bert", 17, nil, nil)
+	m, err := onnx.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := graph.NewBuilder(&graph.Graph{Name: "Product"}, nil)
+	x, w := b.Input("x", nil), b.Input("w", nil)
+	b.Output("y", b.MatMul(x, w), nil)
+	m.Functions = []*graph.Function{{Name: "Product", Domain: "local", Opsets: []graph.Opset{{Version: 17}}, Body: b.Graph()}}
+	m.SetOpset("local", 1)
+	m.IRVersion = max(m.IRVersion, 8)
+	calls := 0
+	for _, n := range m.Graph.Nodes {
+		if n.Is("MatMul") {
+			n.Op, n.Domain = "Product", "local"
+			calls++
+		}
+	}
+	if err := onnx.Write(path+".functions.onnx", m, onnx.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	called, err := convert.Open(path+".functions.onnx", convert.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer called.Close()
+	products := 0
+	for _, n := range called.Graph.Graph.Nodes {
+		if n.Is("MatMul") {
+			products++
+		}
+	}
+	if products != calls || len(called.Graph.Functions) != 0 || called.File != "" {
+		t.Errorf("%d products of %d, %d functions, file %q", products, calls, len(called.Graph.Functions), called.File)
+	}
+	if _, err := called.Raise(); err != nil {
+		t.Fatal(err)
+	}
+	if layers, err := graph.Layers(called.Graph); err != nil || len(layers) != 3 {
+		t.Errorf("%d blocks: %v", len(layers), err)
+	}
+}
