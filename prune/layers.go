@@ -20,6 +20,9 @@ type Change struct {
 // number on, in the names of weights and nodes. Weights that several layers share stay while one
 // of these does. If it fails, m is not to be used any more.
 func (p *Plan) Apply(m *graph.Model) (*Change, error) {
+	if len(p.Layers) == 0 {
+		return &Change{}, nil
+	}
 	c, err := apply(m, p.Kept())
 	if err != nil {
 		return nil, fmt.Errorf("prune layers: %w", err)

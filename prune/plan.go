@@ -32,10 +32,13 @@ type Options struct {
 	Quality     Quality     // for those that ask for it
 }
 
+// scores reports whether there is something to measure layers with.
+func (o *Options) scores() bool { return o.Activations != nil || o.Quality != nil }
+
 // Plan is what is to be done to the layers of a graph, and why.
 type Plan struct {
 	Criterion string  `json:"criterion,omitempty"` // "" where the layers to keep were given
-	Layers    []Layer `json:"layers"`              // all of them, first to last
+	Layers    []Layer `json:"layers"`              // all of them, first to last; none where nothing is asked of them and none are recognized
 	Order     []int   `json:"order,omitempty"`     // those that were ranked, least important first
 }
 
@@ -72,6 +75,9 @@ func New(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 
 func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 	layers, err := find(m)
+	if err != nil && !o.scores() && o.Layers == 0 && o.Keep == nil {
+		return &Plan{}, nil // the layers stay, whatever they are
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +92,7 @@ func newPlan(ctx context.Context, m *graph.Model, o Options) (*Plan, error) {
 		return p, p.keep(o.Keep)
 	case o.Layers < 0 || o.Layers >= len(layers):
 		return nil, fmt.Errorf("%d layers are to go, but the model has %d and one must stay", o.Layers, len(layers))
-	case o.Layers == 0 && o.Activations == nil && o.Quality == nil:
+	case o.Layers == 0 && !o.scores():
 		return p, nil
 	}
 	c, err := criterionNamed(o.Criterion)

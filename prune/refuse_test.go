@@ -184,3 +184,18 @@ func TestDynamicShapes(t *testing.T) {
 		near(t, name, got[name], want)
 	}
 }
+
+// What asks nothing of the blocks does not need them: the plan leaves all as it is.
+func TestNothingAskedOfBlocks(t *testing.T) {
+	m := openModel(t, filepath.Join("..", "testdata", "models", "bert"), convert.OpenOptions{})
+	rename(m.Graph, "Attention", "Elsewhere", "custom")
+	before := len(m.Graph.Graph.Nodes)
+	p, err := prune.New(context.Background(), m.Graph, prune.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.Apply(m.Graph)
+	if err != nil || c.Kept != nil || len(m.Graph.Graph.Nodes) != before {
+		t.Errorf("kept %v, %d nodes of %d: %v", c.Kept, len(m.Graph.Graph.Nodes), before, err)
+	}
+}

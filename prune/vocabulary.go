@@ -52,6 +52,9 @@ func (v *Vocabulary) apply(m *graph.Model) error {
 	return finish(m)
 }
 
+// arrange are the operators that give a tensor of ids, their first input, in another shape.
+var arrange = []string{"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Slice"}
+
 // table is the embedding table: what input_ids are looked up in. Nothing else may depend on what
 // number a token has.
 func (v *Vocabulary) table(g *graph.Graph) (*graph.Value, error) {
@@ -66,7 +69,7 @@ func (v *Vocabulary) table(g *graph.Graph) (*graph.Value, error) {
 		open = open[1:]
 		for _, u := range uses[value] {
 			switch n := u.Node; {
-			case n.Is("Cast") || n.Is("Identity"):
+			case u.Index == 0 && slices.Contains(arrange, n.Op) && n.Domain == "":
 				open = append(open, n.Outputs[0])
 			case n.Is("Shape"):
 			case n.Is("Gather") && u.Index == 1 && n.Int("axis", 0) == 0:

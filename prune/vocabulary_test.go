@@ -131,3 +131,28 @@ func TestVocabularyRefused(t *testing.T) {
 		})
 	}
 }
+
+// Some models give their ids another shape before they look them up: the table is found behind it.
+func TestVocabularyReshaped(t *testing.T) {
+	m := openModel(t, filepath.Join("..", "testdata", "models", "bert"), convert.OpenOptions{})
+	g := m.Graph.Graph
+	ids := g.Input("input_ids")
+	b := graph.NewBuilder(g, nil)
+	flat := b.Reshape(ids, -1, 1)
+	back := b.Squeeze(b.Unsqueeze(flat, 0), 0)
+	for _, n := range g.Nodes {
+		if n.Is("Gather") && n.Input(1) == ids {
+			n.Inputs[1] = back
+		}
+	}
+	if err := g.Sort(); err != nil {
+		t.Fatal(err)
+	}
+	v := &prune.Vocabulary{Keep: []int{0, 1, 2, 3, 4, 40, 41}}
+	if err := v.Apply(m.Graph); err != nil {
+		t.Fatal(err)
+	}
+	if rows := g.Initializer("embeddings.word_embeddings.weight").Init.Shape[0]; rows != 7 {
+		t.Errorf("the table has %d rows, want 7", rows)
+	}
+}

@@ -74,21 +74,9 @@ func weights(m *graph.Model) int64 {
 }
 
 func (r *pruneReport) printPlan(w io.Writer) {
-	score := r.Criterion
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "layer\tname\t%s\t\n", score)
-	for _, l := range r.Layers {
-		value := ""
-		if l.Score != nil {
-			value = fmt.Sprintf("%.4f", *l.Score)
-		}
-		fate := "kept"
-		if !l.Kept {
-			fate = "removed"
-		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Index, l.Name, value, fate)
+	if len(r.Layers) > 0 {
+		r.printLayers(w)
 	}
-	t.Flush()
 	if r.Vocabulary != nil {
 		fmt.Fprintf(w, "%d tokens kept\n", len(r.Vocabulary.Keep))
 	}
@@ -105,9 +93,30 @@ func (r *pruneReport) printPlan(w io.Writer) {
 	}
 }
 
+func (r *pruneReport) printLayers(w io.Writer) {
+	score := r.Criterion
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "layer\tname\t%s\t\n", score)
+	for _, l := range r.Layers {
+		value := ""
+		if l.Score != nil {
+			value = fmt.Sprintf("%.4f", *l.Score)
+		}
+		fate := "kept"
+		if !l.Kept {
+			fate = "removed"
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Index, l.Name, value, fate)
+	}
+	t.Flush()
+}
+
 func (r *pruneReport) printResult(w io.Writer) {
 	if r.File == "" {
 		return
 	}
-	fmt.Fprintf(w, "%d of %d layers, %d of %d weights\n%s\n", len(r.Kept), len(r.Layers), r.Left, r.Weights, r.File)
+	if len(r.Layers) > 0 {
+		fmt.Fprintf(w, "%d of %d layers, ", len(r.Kept), len(r.Layers))
+	}
+	fmt.Fprintf(w, "%d of %d weights\n%s\n", r.Left, r.Weights, r.File)
 }
