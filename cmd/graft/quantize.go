@@ -128,6 +128,9 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 	if _, err := m.Raise(); err != nil {
 		return err
 	}
+	if err := checkNumbers(m.Graph.Graph); err != nil {
+		return fmt.Errorf("quantize %q: %w", o.model, err)
+	}
 	if o.measure {
 		if err := o.measureOn(ctx, m, stderr); err != nil {
 			return err
