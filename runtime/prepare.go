@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"graft/graph"
@@ -69,7 +70,7 @@ func (e *Encoder) prepare(p precision) (string, error) {
 	built := m.ProducerName == producer && e.model.Path == ""
 	switch {
 	case built:
-	case e.Provider == "cpu":
+	case e.Provider == "cpu" && !unknownToCPU(m.Graph):
 		return e.write(m) // somebody else's graph, ended by our pooling
 	default:
 		if _, err := pass.Raise(m); err != nil {
@@ -91,21 +92,30 @@ func (e *Encoder) prepare(p precision) (string, error) {
 // producer is the name that graft's own files carry.
 const producer = "graft"
 
-// runsAsItIs reports whether the provider takes the model's own file: the CPU provider takes any;
-// the others take what graft wrote in portable operators where they compute in fp32. Somebody else's masks (-3.4e38)
-// are not finite in bf16, so their graphs are raised and lowered again.
+// runsAsItIs reports whether the provider takes the model's own file: the CPU provider takes any in float32 and
+// float16; the others take what graft wrote in portable operators where they compute in fp32. Somebody else's masks
+// (-3.4e38) are not finite in bf16, so their graphs are raised and lowered again.
 func (e *Encoder) runsAsItIs(p precision) bool {
 	if p.dtype != graph.Float || p.target == pass.OpenVINOBF16 {
 		return false
 	}
 	if e.Provider == "cpu" {
-		return true
+		return !unknownToCPU(e.model.Graph.Graph)
 	}
 	portable := e.model.Graph.ProducerName == producer
 	e.model.Graph.Graph.Walk(func(n *graph.Node) {
 		portable = portable && n.Domain == ""
 	})
 	return portable
+}
+
+// unknownToCPU reports whether g computes in bfloat16 or in double, for which the CPU provider lacks most operators: it runs in
+// float32 there.
+func unknownToCPU(g *graph.Graph) bool {
+	return slices.ContainsFunc(g.Initializers, func(v *graph.Value) bool {
+		t := v.Init
+		return t.Len() > 1 && (t.DType == graph.BFloat16 || t.DType == graph.Double)
+	})
 }
 
 // dataBehindLink reports whether m's file is a link, as in the Hugging Face hub's cache, and its weights
