@@ -254,3 +254,11 @@ func listed[T any](table []T, name func(T) string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// checkName refuses a flag's value that is none of the known names, which are listed as listed does; "" is the default.
+func checkName(command, flag, name, known string) error {
+	if name == "" || slices.Contains(strings.Split(known, ", "), name) {
+		return nil
+	}
+	return usagef("%s: unknown --%s %q (known: %s)", command, flag, name, known)
+}

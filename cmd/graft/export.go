@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -83,8 +82,8 @@ func (o *exportOptions) check() (graph.DType, error) {
 	if !ok {
 		return 0, usagef("export: unknown --dtype %q (known: fp32, fp16, bf16)", o.dtype)
 	}
-	if !slices.Contains(targets, pass.Target(o.target)) {
-		return 0, usagef("export: unknown --target %q (known: %q)", o.target, targets)
+	if err := checkName("export", "target", o.target, listed(targets, func(t pass.Target) string { return string(t) })); err != nil {
+		return 0, err
 	}
 	if o.opset < 13 || o.opset > 23 {
 		return 0, usagef("export: --opset %d, want 13 to 23", o.opset)

@@ -103,13 +103,18 @@ func (o *pruneOptions) check() error {
 	case o.out == "" && !o.planOnly:
 		return withHint(usagef("prune needs an output directory"), "add -o DIR, or --plan-only")
 	}
-	if err := o.measure.check(o.layers); err != nil {
-		return err
+	for _, err := range []error{
+		checkName("prune", "criterion", o.layers.Criterion, criterionNames()),
+		checkName("prune", "width-criterion", o.width.Criterion, widthCriterionNames()),
+		o.measure.check(o.layers),
+		o.rows.check(o.width),
+		checkPooling(o.open.Pooling),
+	} {
+		if err != nil {
+			return err
+		}
 	}
-	if err := o.rows.check(o.width); err != nil {
-		return err
-	}
-	return checkPooling(o.open.Pooling)
+	return nil
 }
 
 // isAmount reports whether x is how much can go: a whole number, or a share below 1.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -96,6 +97,10 @@ func (o *quantizeOptions) check() error {
 		return usagef("quantize: %v", err)
 	}
 	o.quantize.Scheme, o.quantize.Target = s.Name, quantize.Target(o.target)
+	targets := listed(quantize.Targets(), func(t quantize.Target) string { return string(t) })
+	if err := cmp.Or(checkName("quantize", "target", o.target, targets), checkName("quantize", "calibration-method", o.quantize.Method, methodNames())); err != nil {
+		return err
+	}
 	if o.exclude != "" {
 		if o.quantize.Exclude, err = regexp.Compile(o.exclude); err != nil {
 			return usagef("quantize: --exclude: %v", err)
