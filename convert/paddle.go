@@ -1,175 +1,148 @@
 package convert
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 
 	"graft/convert/pickle"
+	"graft/convert/safetensors"
 	"graft/graph"
 )
 
-// paddleConfigFile is the config of PaddleNLP's models before version 2.5; later ones have a config.json.
-const paddleConfigFile = "model_config.json"
-
+// findPaddle finds what paddle.save wrote: one file, or the index of shards.
 func findPaddle(path string) (string, error) {
-	if file := filepath.Join(path, pickle.PaddleFileName); exists(file) {
-		return file, nil
+	for _, name := range []string{pickle.PaddleFileName, pickle.PaddleIndexName} {
+		if file := filepath.Join(path, name); exists(file) {
+			return file, nil
+		}
+	}
+	if parts, _ := filepath.Glob(filepath.Join(path, "model_state.tp*.pdparams")); len(parts) > 0 { // the pattern is well-formed
+		return "", fmt.Errorf("%s is a part of a model that was split over devices; save it from PaddleNLP with merge_tensor_parallel", filepath.Base(parts[0]))
 	}
 	return "", nil
 }
 
-// paddleModules are the modules of a block of PaddleNLP's encoders (paddle.nn.TransformerEncoderLayer) and
-// transformers' names for them.
-var paddleModules = map[string]string{
-	"self_attn.q_proj": "attention.self.query", "self_attn.k_proj": "attention.self.key", "self_attn.v_proj": "attention.self.value",
-	"self_attn.out_proj": "attention.output.dense", "norm1": "attention.output.LayerNorm",
-	"linear1": "intermediate.dense", "linear2": "output.dense", "norm2": "output.LayerNorm",
-}
-
-// paddleBlock is a tensor of a block: what stands before, the layer, the module, and what of it.
-var paddleBlock = regexp.MustCompile(`^(.*)encoder\.layers\.(\d+)\.(.+)\.(weight|bias)$`)
-
-// fromPaddle is a tensor's name in transformers. Names of modules that transformers does not have are as they were.
-func fromPaddle(name string) string {
-	if p := paddleBlock.FindStringSubmatch(name); p != nil && paddleModules[p[3]] != "" {
-		return p[1] + "encoder.layer." + p[2] + "." + paddleModules[p[3]] + "." + p[4]
+// findPaddleSafetensors finds safetensors in PaddleNLP's layout. It writes "np" as their format, which no other library
+// does that writes whole models; what has no format is PaddleNLP's where the config names its version.
+func findPaddleSafetensors(path string) (string, error) {
+	c, err := safetensors.Open(path)
+	if err != nil {
+		return "", nil // whoever reads it next says so
 	}
-	return strings.Replace(name, "embeddings.layer_norm.", "embeddings.LayerNorm.", 1)
+	defer c.Close()
+	var config map[string]any
+	format := c.Metadata["format"]
+	if format == "" && readJSON(path, "config.json", &config) == nil && config[paddleVersion] != nil {
+		format = "np"
+	}
+	if format != "np" && format != "pd" {
+		return "", nil
+	}
+	if file := filepath.Join(path, safetensors.FileName); exists(file) {
+		return file, nil
+	}
+	return filepath.Join(path, safetensors.IndexName), nil
 }
 
-// readPaddle reads a model of PaddleNLP: BERT's and ERNIE's encoders.
-func (t *translation) readPaddle(path string) error {
+// openPaddle lists the tensors of a checkpoint in either of PaddleNLP's formats, as they are.
+func openPaddle(path string) (*source, error) {
+	if name := filepath.Base(path); name == safetensors.FileName || name == safetensors.IndexName {
+		return openPaddleSafetensors(path)
+	}
 	c, err := pickle.OpenPaddle(path)
-	if err != nil {
-		return err
-	}
-	t.source = newSource("paddle", c)
-	config, err := t.paddleConfig(c)
-	if err != nil {
-		return err
-	}
-	for _, x := range c.Tensors {
-		name, shape, data := fromPaddle(x.Name), x.Shape, stored(x)
-		// paddle.nn.Linear keeps [in, out]; tables of embeddings are as everywhere.
-		if len(shape) == 2 && !strings.Contains(name, "embeddings.") {
-			shape, data = []int64{shape[1], shape[0]}, transposed{x}
-		}
-		if err := t.source.add(name, x.DType, shape, data); err != nil {
-			return err
-		}
-	}
-	return errors.Join(t.replace("config.json", config), t.wordPiece())
-}
-
-// transposed is a matrix whose rows are the columns of another; it is turned in memory when it is read.
-type transposed struct{ *pickle.Tensor }
-
-func (t transposed) WriteTo(w io.Writer) (int64, error) {
-	raw := graph.Derived{Length: t.Size(), Write: func(w io.Writer) error { _, err := t.Tensor.WriteTo(w); return err }}
-	from, err := raw.Bytes()
-	if err != nil {
-		return 0, err
-	}
-	rows, columns := t.Shape[0], t.Shape[1]
-	to := make([]byte, len(from))
-	size := t.Size() / max(1, rows*columns)
-	for i := range rows {
-		for j := range columns {
-			copy(to[(j*rows+i)*size:][:size], from[(i*columns+j)*size:])
-		}
-	}
-	n, err := w.Write(to)
-	return int64(n), err
-}
-
-func (t transposed) Open() (io.ReadCloser, error) {
-	r, w := io.Pipe()
-	go func() {
-		_, err := t.WriteTo(w)
-		w.CloseWithError(err)
-	}()
-	return r, nil
-}
-
-// paddleTypes are the classes of PaddleNLP, by how their names begin, and the model types of transformers.
-var paddleTypes = map[string]string{"Ernie": "ernie", "Bert": "bert"}
-
-// paddleConfig is config.json as transformers would have written it.
-func (t *translation) paddleConfig(c *pickle.Checkpoint) (map[string]any, error) {
-	config, class, err := t.readPaddleConfig()
 	if err != nil {
 		return nil, err
 	}
-	kind, _ := config["model_type"].(string)
-	for begin, modelType := range paddleTypes {
-		if kind == "" && strings.HasPrefix(class, begin) {
-			kind = modelType
-		}
+	s := newSource("paddle", c)
+	for _, x := range c.Tensors {
+		err = errors.Join(err, s.add(x.Name, x.DType, x.Shape, x))
 	}
-	if kind == "" {
-		return nil, fmt.Errorf("neither model_type nor a class of the config (%q) says which architecture it is; known: %s", class, sortedKeys(paddleTypes))
-	}
-	config["model_type"] = kind
-	// What PaddleNLP takes where its config is silent: paddle.nn.LayerNorm's epsilon, and a feed-forward layer of four times the width.
-	for key, value := range map[string]any{"layer_norm_eps": 1e-5, "hidden_act": "gelu"} {
-		if config[key] == nil {
-			config[key] = value
-		}
-	}
-	if width, ok := config["hidden_size"].(float64); ok && config["intermediate_size"] == nil {
-		config["intermediate_size"] = 4 * width
-		for _, x := range c.Tensors {
-			if strings.HasSuffix(x.Name, "encoder.layers.0.linear1.bias") && len(x.Shape) == 1 {
-				config["intermediate_size"] = x.Shape[0]
-			}
-		}
-	}
-	return config, nil
+	return s, err
 }
 
-// readPaddleConfig reads config.json or model_config.json; of the latter, class is what the innermost model is of.
-func (t *translation) readPaddleConfig() (config map[string]any, class string, err error) {
-	err = readJSON(t.dir, "config.json", &config)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		if list, _ := config["architectures"].([]any); len(list) > 0 {
-			class, _ = list[0].(string)
+// openPaddleSafetensors opens safetensors that hold bfloat16 as paddle keeps it in numpy: as 16-bit integers.
+func openPaddleSafetensors(path string) (*source, error) {
+	c, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := newSource("paddle", c)
+	for _, x := range c.Tensors {
+		dtype := x.DType
+		if dtype == safetensors.U16 {
+			dtype = safetensors.BF16
 		}
-		return config, class, err
+		err = errors.Join(err, s.add(x.Name, dtype, x.Shape, x))
 	}
-	var file map[string]any
-	if err := readJSON(t.dir, paddleConfigFile, &file); err != nil {
-		return nil, "", fmt.Errorf("neither config.json nor %s: %w", paddleConfigFile, err)
+	return s, err
+}
+
+// readPaddle reads a model of PaddleNLP: its tensors under transformers' names and in its orientation, and its config.
+func (t *translation) readPaddle(path string) error {
+	from, err := openPaddle(path)
+	if from != nil {
+		t.source = newSource("paddle", from)
 	}
-	config = file
-	// A task's model is called with the model that it wraps: init_args[0], with arguments of its own.
-	for range 4 {
-		if name, ok := config["init_class"].(string); ok {
-			class = name
+	if err != nil {
+		return err
+	}
+	p := &paddleModel{from: from}
+	if err := p.readConfig(t.dir); err != nil {
+		return err
+	}
+	for _, name := range from.names() {
+		parts, err := p.translate(name)
+		if err != nil {
+			return err
 		}
-		args, _ := config["init_args"].([]any)
-		if len(args) == 0 {
-			break
+		for _, x := range parts {
+			t.source.put(x, from.raw[name].dtype)
 		}
-		inner, ok := args[0].(map[string]any)
-		if !ok {
-			break
-		}
-		config = inner
 	}
-	if name, ok := config["init_class"].(string); ok {
-		class = name
+	return t.replace("config.json", p.config)
+}
+
+// paddleModel is a checkpoint of PaddleNLP.
+type paddleModel struct {
+	from   *source
+	config map[string]any // as transformers would have written it
+	family paddleFamily
+}
+
+// translate makes of a tensor the one or the several that transformers has in its place.
+func (p *paddleModel) translate(name string) ([]*graph.Tensor, error) {
+	stored, _ := p.from.tensors[name].Source()
+	t := new(graph.Tensor)
+	if *t = *stored; p.turned(t) {
+		t = graph.Transpose(t)
 	}
-	if config["hidden_size"] == nil {
-		raw, _ := json.Marshal(config)
-		return nil, "", fmt.Errorf("%s: no sizes of a model in %s", paddleConfigFile, raw)
+	parts, err := p.split(name, t)
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", name, err)
 	}
-	delete(config, "init_class")
-	delete(config, "init_args")
-	return config, class, nil
+	for _, x := range parts {
+		x.Name = p.family.name(x.Name)
+	}
+	return parts, nil
+}
+
+// paddleTables are the ends of names of matrices that stand in PaddleNLP as they do in transformers: tables of embeddings.
+var paddleTables = []string{"_embeddings.weight", "embed_tokens.weight"}
+
+// paddleHeads are the ends of names of the matrices that give a token's score. PaddleNLP keeps them either way, tied to the table or not.
+var paddleHeads = []string{"lm_head.weight", "decoder.weight", "decoder_weight"}
+
+// turned reports whether a tensor is a matrix of paddle.nn.Linear, which keeps [in, out].
+func (p *paddleModel) turned(t *graph.Tensor) bool {
+	ends := func(end string) bool { return strings.HasSuffix(t.Name, end) }
+	switch {
+	case len(t.Shape) != 2 || slices.ContainsFunc(paddleTables, ends):
+		return false
+	case slices.ContainsFunc(paddleHeads, ends):
+		return t.Shape[1] == p.number("vocab_size")
+	}
+	return true
 }

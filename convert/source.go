@@ -97,15 +97,36 @@ var elementTypes = map[string]struct{ from, to graph.DType }{
 	safetensors.BOOL: {graph.Bool, graph.Bool},
 }
 
-// add lists a tensor; one of a type that no graph takes is left out of what can be used.
+// add lists a tensor of one of elementTypes.
 func (s *source) add(name, dtype string, shape []int64, t stored) error {
 	kind, ok := elementTypes[dtype]
 	if !ok {
 		return fmt.Errorf("tensor %q: element type %s is not known", name, dtype)
 	}
-	g := &graph.Tensor{Name: name, DType: kind.from, Shape: append([]int64{}, shape...), Data: storedData{t}}
-	s.tensors[name], s.raw[name] = graph.Convert(g, kind.to), rawTensor{t, dtype}
+	s.put(&graph.Tensor{Name: name, DType: kind.from, Shape: append([]int64{}, shape...), Data: storedData{t}}, dtype)
 	return nil
+}
+
+// put lists a tensor in its element type, whose name in safetensors is dtype: as it is stored, or made of such.
+func (s *source) put(t *graph.Tensor, dtype string) {
+	raw := rawTensor{computed{t.Data}, dtype}
+	if d, ok := t.Data.(storedData); ok {
+		raw.stored = d.stored
+	}
+	s.tensors[t.Name], s.raw[t.Name] = graph.Convert(t, elementTypes[dtype].to), raw
+}
+
+// computed is what a graph's data makes of stored tensors, to be written as one.
+type computed struct{ graph.Data }
+
+// Open reads the data as it is computed.
+func (c computed) Open() (io.ReadCloser, error) {
+	r, w := io.Pipe()
+	go func() {
+		_, err := c.WriteTo(w)
+		w.CloseWithError(err)
+	}()
+	return r, nil
 }
 
 // storedData is a checkpoint's tensor as the data of a graph's. Bytes are read into memory of their

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"graft/graph"
@@ -24,22 +25,23 @@ type translation struct {
 
 // layouts are the checkpoints of other programs: how to tell one, and how to read it.
 var layouts = []struct {
-	find func(path string) (file string, err error) // "": path, a file or a directory, is none
-	read func(t *translation, file string) error    // sets the source, and writes what the folder lacks
+	ownNames bool                                       // its files have other names than those of Hugging Face's layout
+	find     func(path string) (file string, err error) // "": path, a file or a directory, is none
+	read     func(t *translation, file string) error    // sets the source, and writes what the folder lacks
 }{
-	{findGGUF, (*translation).readGGUF},
-	{findPaddle, (*translation).readPaddle},
+	{true, findGGUF, (*translation).readGGUF},
+	{true, findPaddle, (*translation).readPaddle},
+	{false, findPaddleSafetensors, (*translation).readPaddle},
 }
 
 // translated finds the file of a checkpoint in one of layouts: "" where there is none, or where the
 // directory has a checkpoint in Hugging Face's own layout.
 func translated(path string) (file string, layout int, err error) {
-	for _, name := range checkpointFiles {
-		if exists(filepath.Join(path, name)) {
-			return "", 0, nil
-		}
-	}
+	usual := slices.ContainsFunc(checkpointFiles, func(name string) bool { return exists(filepath.Join(path, name)) })
 	for i, l := range layouts {
+		if l.ownNames == usual {
+			continue
+		}
 		if file, err := l.find(path); file != "" || err != nil {
 			return file, i, err
 		}

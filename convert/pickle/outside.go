@@ -48,7 +48,7 @@ func (s *scanner) leave(pickle *bytes.Buffer, op byte) (bool, error) {
 	if r.text {
 		r.bytes, err = characters(io.LimitReader(s.r, r.length), r.length)
 	} else {
-		_, err = io.CopyN(io.Discard, s.r, r.length)
+		err = s.skip(r.length)
 	}
 	s.n += r.length
 	if err != nil {
@@ -64,6 +64,23 @@ func (s *scanner) leave(pickle *bytes.Buffer, op byte) (bool, error) {
 	pickle.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(marker))))
 	pickle.WriteString(marker)
 	return true, nil
+}
+
+// skip passes over n bytes without reading those that are not in the buffer yet.
+func (s *scanner) skip(n int64) error {
+	buffered := min(n, int64(s.r.Buffered()))
+	if _, err := s.r.Discard(int(buffered)); err != nil {
+		return err
+	}
+	if n -= buffered; n == 0 {
+		return nil
+	}
+	at, err := s.file.Seek(n, io.SeekCurrent)
+	if err == nil && at > s.file.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	s.r.Reset(s.file)
+	return err
 }
 
 // regionMarker begins what stands in a pickle for a region. A file that holds such text itself can name no more than

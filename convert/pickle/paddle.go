@@ -8,31 +8,57 @@ import (
 	"os"
 
 	"github.com/nlpodyssey/gopickle/types"
+
+	"graft/convert/shards"
 )
 
-// PaddleFileName is the name under which PaddleNLP keeps a model's weights.
-const PaddleFileName = "model_state.pdparams"
+// The names under which PaddleNLP keeps a model's weights: in one file, or in shards behind an index.
+const (
+	PaddleFileName  = "model_state.pdparams"
+	PaddleIndexName = "model_state.pdparams.index.json"
+)
 
 // paddleOutside is the length from which an array's data stays in the file.
 const paddleOutside = 4 << 10
 
-// OpenPaddle opens a file of paddle.save: one pickle of a dict, name to numpy
-// array, of protocol 2 (paddle 2.0) to 4. bfloat16 comes as paddle keeps it in
-// numpy: as 16-bit integers. No code of the file runs: it may name only what
-// rebuilds numpy arrays.
+// paddleSliced is the key under which paddle.save notes that it wrote arrays of a GiB in slices, in protocols 2 and 3.
+const paddleSliced = "UnpackBigParamInfor@@"
+
+// OpenPaddle opens what paddle.save wrote: a file, an index of shards (a path
+// that ends in .json), or a directory that holds model_state.pdparams or its
+// index. A file is one pickle of a dict, name to numpy array, of protocol 2
+// (paddle 2.0) to 4. bfloat16 comes as paddle keeps it in numpy: as 16-bit
+// integers. No code of the file runs: it may name only what rebuilds numpy
+// arrays. Their data stays in the files.
 func OpenPaddle(path string) (*Checkpoint, error) {
-	f, err := os.Open(path)
+	c := &Checkpoint{byName: make(map[string]*Tensor)}
+	err := shards.Open(path, shards.Names{File: PaddleFileName, Index: PaddleIndexName}, c.addPaddle)
 	if err != nil {
-		return nil, err // it names the path
-	}
-	c, err := readPaddle(f)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read %q: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("read %q: %w", path, err), c.Close())
 	}
 	return c, nil
 }
 
-func readPaddle(f *os.File) (*Checkpoint, error) {
+func (c *Checkpoint) addPaddle(path string, take func(tensor string) bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	c.files = append(c.files, f)
+	tensors, err := readPaddle(f)
+	if err != nil {
+		return err
+	}
+	for _, t := range tensors {
+		if take(t.Name) {
+			c.addTensor(t)
+		}
+	}
+	return nil
+}
+
+// readPaddle lists the arrays of one file.
+func readPaddle(f *os.File) ([]*Tensor, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -41,8 +67,9 @@ func readPaddle(f *os.File) (*Checkpoint, error) {
 	if _, err := f.ReadAt(first[:], 0); err != nil || first[0] != 0x80 {
 		return nil, errors.New("not a file of paddle.save: it is no pickle")
 	}
-	s := newScanner(io.NewSectionReader(f, 0, info.Size()))
-	s.outside = paddleOutside
+	section := io.NewSectionReader(f, 0, info.Size())
+	s := newScanner(section)
+	s.outside, s.file = paddleOutside, section
 	data, err := s.next()
 	if err != nil {
 		return nil, err
@@ -56,9 +83,13 @@ func readPaddle(f *os.File) (*Checkpoint, error) {
 	if !ok {
 		return nil, fmt.Errorf("file holds a %T, not a dict of arrays", object)
 	}
-	c := &Checkpoint{byName: make(map[string]*Tensor), files: []*os.File{f}}
+	var tensors []*Tensor
+	seen := make(map[string]bool)
 	for _, e := range entries {
 		name, isName := e.key.(string)
+		if name == paddleSliced {
+			return nil, errors.New("large arrays are in slices (protocol 2 or 3); load the file in paddle and save it with protocol 4")
+		}
 		t, err := arrays.tensor(e.value)
 		if err != nil {
 			return nil, fmt.Errorf("array %q: %w", name, err)
@@ -66,16 +97,16 @@ func readPaddle(f *os.File) (*Checkpoint, error) {
 		if !isName || t == nil {
 			continue // StructuredToParameterName@@, and what optimizers keep
 		}
-		if c.byName[name] != nil {
+		if seen[name] {
 			return nil, fmt.Errorf("file holds the array %q twice", name)
 		}
-		t.Name = name
-		c.addTensor(t)
+		t.Name, seen[name] = name, true
+		tensors = append(tensors, t)
 	}
-	if len(c.Tensors) == 0 {
+	if len(tensors) == 0 {
 		return nil, errors.New("file holds no arrays by name")
 	}
-	return c, nil
+	return tensors, nil
 }
 
 // numpyArrays rebuilds the arrays of one file.

@@ -66,8 +66,9 @@ type scanner struct {
 	r *bufio.Reader
 	n int64 // bytes of the stream consumed so far
 
-	outside int64    // bytes and texts from this length on stay in the stream; 0: none does
-	regions []region // where they are
+	outside int64             // bytes and texts from this length on stay in the stream; 0: none does
+	file    *io.SectionReader // that r reads, where outside is set
+	regions []region          // where they are
 }
 
 // region is data of an opcode that stays in the stream. What the machine sees in its place is its marker.
