@@ -66,7 +66,7 @@ var adapterRefused = []string{
 // Others (pissa, olora, corda, …) subtract the adapter's first values from the base's weights.
 var adapterInits = []any{nil, true, false, "gaussian", "eva", "orthogonal"}
 
-// ReadAdapter reads the adapter in a directory. Weights stay in their file until it is closed.
+// ReadAdapter reads the adapter in a directory, in PEFT's format or PaddleNLP's. Weights stay in their file until it is closed.
 func ReadAdapter(dir string) (*Adapter, error) {
 	a, err := readAdapter(dir)
 	if err != nil {
@@ -77,14 +77,22 @@ func ReadAdapter(dir string) (*Adapter, error) {
 
 func readAdapter(dir string) (*Adapter, error) {
 	a := &Adapter{Dir: dir}
+	read := a.readPEFT
+	if isPaddleAdapter(dir) {
+		read = a.readPaddle
+	}
+	if err := read(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Adapter) readPEFT() error {
 	config, err := a.readConfig()
 	if err == nil {
 		err = a.readWeights(config)
 	}
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
-	}
-	return a, nil
+	return err
 }
 
 func (a *Adapter) readConfig() (*adapterConfig, error) {

@@ -15,7 +15,7 @@ import (
 
 // isAdapter reports whether a directory holds an adapter and no model.
 func isAdapter(dir string) bool {
-	return exists(filepath.Join(dir, adapterConfigFile)) && !exists(filepath.Join(dir, "config.json"))
+	return exists(filepath.Join(dir, adapterConfigFile)) && !exists(filepath.Join(dir, "config.json")) || isPaddleAdapter(dir)
 }
 
 // openAdapted opens a model and merges an adapter: the one that o names into the model at path, or
@@ -88,7 +88,7 @@ var hubName = regexp.MustCompile(`^[\w.-]+/[\w.-]+$`)
 // name on the hub.
 func (a *Adapter) base(o OpenOptions) (string, error) {
 	if a.Base == "" {
-		return "", fmt.Errorf("%s names none (base_model_name_or_path); open the base and give the adapter beside it", adapterConfigFile)
+		return "", errors.New("its config names none (base_model_name_or_path); open the base and give the adapter beside it")
 	}
 	if name, ok := strings.CutPrefix(a.Base, "hf:"); ok {
 		return o.fetch("hf:" + name)

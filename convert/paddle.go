@@ -49,7 +49,7 @@ func findPaddleSafetensors(path string) (string, error) {
 
 // openPaddle lists the tensors of a checkpoint in either of PaddleNLP's formats, as they are.
 func openPaddle(path string) (*source, error) {
-	if name := filepath.Base(path); name == safetensors.FileName || name == safetensors.IndexName {
+	if strings.Contains(filepath.Base(path), ".safetensors") {
 		return openPaddleSafetensors(path)
 	}
 	c, err := pickle.OpenPaddle(path)

@@ -112,7 +112,7 @@ func checkIDs(t *testing.T, path, golden string) {
 
 // What PaddleNLP's config leaves out is what PaddleNLP takes.
 func TestPaddleDefaults(t *testing.T) {
-	dir := copyPaddle(t)
+	dir := copyDir(t, "../testdata/paddle/ernie")
 	edit(t, filepath.Join(dir, "model_config.json"), func(m map[string]any) {
 		inner := m["init_args"].([]any)[0].(map[string]any)
 		delete(inner, "layer_norm_eps")
@@ -126,15 +126,6 @@ func TestPaddleDefaults(t *testing.T) {
 	if config["layer_norm_eps"] != 1e-12 || config["intermediate_size"] != 64. || config["model_type"] != "ernie" {
 		t.Errorf("config %v", config)
 	}
-}
-
-func copyPaddle(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../testdata/paddle/ernie")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func TestPaddleMistakes(t *testing.T) {
@@ -158,7 +149,7 @@ func TestPaddleMistakes(t *testing.T) {
 		"poor tokenizer": {`special token "[UNK]" is not in it`, file("vocab.txt", "[PAD]\n[CLS]\n[SEP]\n[MASK]\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := copyPaddle(t)
+			dir := copyDir(t, "../testdata/paddle/ernie")
 			test.change(t, dir)
 			m, err := convert.Open(dir, convert.OpenOptions{})
 			if err == nil {
