@@ -22,6 +22,9 @@ const (
 	adapterPickleFile  = "adapter_model.bin"
 )
 
+// adapterFiles are the files with an adapter's weights, of PEFT and of PaddleNLP.
+var adapterFiles = []string{adapterWeightsFile, adapterPickleFile, paddleLoRAWeights, paddleLoRASafe, paddleLoRAIndex}
+
 // Adapter is a LoRA adapter: what training adds to some linear modules of a base model.
 type Adapter struct {
 	Dir      string // where it was read from; "" where it was made

@@ -15,6 +15,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"graft/convert/pickle"
+	"graft/convert/safetensors"
 )
 
 // Hub finds models of the Hugging Face hub: in the cache that the Hugging Face libraries share,
@@ -124,10 +127,11 @@ func (c *hubRepo) snapshot(rev string) string {
 func (c *hubRepo) cached(rev string) string {
 	dir := c.snapshot(rev)
 	sha := filepath.Base(dir)
-	if commit.MatchString(sha) && isAdapter(dir) && (exists(filepath.Join(dir, adapterWeightsFile)) || exists(filepath.Join(dir, adapterPickleFile))) {
+	has := func(name string) bool { return exists(filepath.Join(dir, name)) }
+	if commit.MatchString(sha) && isAdapter(dir) && slices.ContainsFunc(adapterFiles, has) && complete(dir) {
 		return dir
 	}
-	if !commit.MatchString(sha) || !exists(filepath.Join(dir, "config.json")) {
+	if !commit.MatchString(sha) || !has("config.json") && !has(paddleConfigFile) {
 		return ""
 	}
 	if len(c.Extra) > 0 && !exists(filepath.Join(dir, filepath.FromSlash(c.Extra[0]))) {
@@ -145,11 +149,11 @@ func (c *hubRepo) cached(rev string) string {
 // complete reports whether a snapshot has all shards that its index names and all folders that
 // modules.json names.
 func complete(dir string) bool {
-	for _, name := range checkpointFiles {
+	for _, name := range []string{safetensors.IndexName, pickle.IndexName, pickle.PaddleIndexName, paddleLoRAIndex} {
 		var index struct {
 			WeightMap map[string]string `json:"weight_map"`
 		}
-		if !strings.HasSuffix(name, ".json") || readJSON(dir, name, &index) != nil {
+		if readJSON(dir, name, &index) != nil {
 			continue
 		}
 		for _, shard := range index.WeightMap {
@@ -216,10 +220,11 @@ func (c *hubRepo) place(rev, sha string, files []string) (string, error) {
 }
 
 var (
-	sideFile = regexp.MustCompile(`^(config|modules|adapter_config|` +
+	sideFile = regexp.MustCompile(`^(config|model_config|modules|adapter_config|lora_config|` +
 		`config_sentence_transformers|sentence_bert_config)\.json$|^\d+_\w+/(config\.json|model\.safetensors|pytorch_model\.bin)$`)
-	safetensorsFile = regexp.MustCompile(`^(model|adapter_model)(-\d+-of-\d+)?\.safetensors(\.index\.json)?$`)
+	safetensorsFile = regexp.MustCompile(`^(model|adapter_model|peft_model)(-\d+-of-\d+)?\.safetensors(\.index\.json)?$`)
 	pickleFile      = regexp.MustCompile(`^(pytorch_model|adapter_model)(-\d+-of-\d+)?\.bin(\.index\.json)?$`)
+	paddleFile      = regexp.MustCompile(`^(model_state|lora_model_state)(-\d+-of-\d+)?\.pdparams(\.index\.json)?$`)
 	onnxModelFile   = regexp.MustCompile(`^(onnx/)?model\.onnx([._]data)?$`)
 )
 
@@ -232,7 +237,7 @@ func (c *hubRepo) wanted(names []string) []string {
 	files := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return !sideFile.MatchString(name) && !slices.Contains(tokenizerFiles, name)
 	})
-	for _, kind := range []*regexp.Regexp{safetensorsFile, pickleFile, onnxModelFile} {
+	for _, kind := range []*regexp.Regexp{safetensorsFile, pickleFile, paddleFile, onnxModelFile} {
 		if weights := matching(kind); len(weights) > 0 {
 			files = append(files, weights...)
 			break

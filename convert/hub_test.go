@@ -142,6 +142,31 @@ func TestHubAdapter(t *testing.T) {
 	}
 }
 
+// PaddleNLP's files are fetched and found again: a model in shards, one with a config of early versions, and an adapter.
+func TestHubPaddle(t *testing.T) {
+	for _, name := range []string{"llama", "ernie", "lora"} {
+		server := newHub(t)
+		server.dir = filepath.Join("../testdata/paddle", name)
+		client := server.client(t)
+		if name == "lora" {
+			server.dir = copyDir(t, server.dir)
+			base, err := filepath.Abs("../testdata/paddle/llama")
+			if err != nil {
+				t.Fatal(err)
+			}
+			edit(t, filepath.Join(server.dir, "lora_config.json"), func(m map[string]any) { m["base_model_name_or_path"] = base })
+		}
+		for range 2 {
+			m, err := convert.Open("hf:org/tiny", convert.OpenOptions{Hub: client})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			m.Close()
+			client.Offline = true
+		}
+	}
+}
+
 func TestHubFetchesAndCaches(t *testing.T) {
 	server := newHub(t)
 	client := server.client(t)

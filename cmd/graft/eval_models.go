@@ -114,7 +114,7 @@ func checkpoints(dir string) ([]string, error) {
 
 // isModel reports whether a folder looks like a model directory.
 func isModel(dir string) bool {
-	for _, name := range []string{"config.json", "adapter_config.json", filepath.Join("onnx", "model.onnx")} {
+	for _, name := range []string{"config.json", "model_config.json", "adapter_config.json", filepath.Join("onnx", "model.onnx")} {
 		if fileExists(filepath.Join(dir, name)) {
 			return true
 		}
