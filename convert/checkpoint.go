@@ -79,10 +79,8 @@ func (m *Model) readSideFiles(dir string, o OpenOptions) error {
 	if m.Steps, err = readSteps(dir); err != nil {
 		return err
 	}
-	if m.Tokenizer = o.Tokenizer; m.Tokenizer == "" {
-		if file := filepath.Join(dir, "tokenizer.json"); exists(file) {
-			m.Tokenizer = file
-		}
+	if err := m.findTokenizer(dir, o.Tokenizer); err != nil {
+		return err
 	}
 	return m.choose(o)
 }

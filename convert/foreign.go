@@ -29,12 +29,16 @@ var (
 
 // openONNX reads an ONNX file as a model: its inputs and outputs get our names, and where it gives
 // token vectors only, the graph is ended with the pooling asked for or found beside it.
-func openONNX(dir, file string, o OpenOptions) (*Model, error) {
+func openONNX(dir, file string, o OpenOptions) (_ *Model, err error) {
 	m := &Model{Dir: dir, File: file}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
 	if err := m.readSideFiles(dir, o); err != nil {
 		return nil, err
 	}
-	var err error
 	if m.Graph, err = onnx.Read(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(file), errors.Unwrap(err)) // which model, Open says
 	}

@@ -40,9 +40,11 @@ type Model struct {
 	Modules   Modules
 	Dim       int    // features of sentence_embedding; 0: the file does not say
 	Tokenizer string // path of tokenizer.json; "": none
-	Unused    []string
-	Warnings  []string // what a user should know, one sentence each
-	Steps     []Step   // how the model came about, from graft.json
+	// TokenizerFrom says what Tokenizer was made of, where the directory has the files of a slow tokenizer alone.
+	TokenizerFrom string
+	Unused        []string
+	Warnings      []string // what a user should know, one sentence each
+	Steps         []Step   // how the model came about, from graft.json
 
 	source *source           // the checkpoint, nil for ONNX
 	prefix string            // what stands before the architecture's names in the checkpoint
@@ -55,6 +57,7 @@ type Model struct {
 	unnormalized bool            // the graph leaves out the normalization that Modules names
 	options      OpenOptions     // what the graph was built under
 	begin, end   *bool           // AddBOSToken and AddEOSToken of the options
+	tokenizerDir string          // where the tokenizer's files are: Dir, or a temporary folder with one that was made
 	vocabulary   *Vocabulary     // the tokens that stayed when others were taken out; nil: all
 }
 

@@ -14,7 +14,7 @@ func (s *saver) tokenizer() error {
 		return s.prunedTokenizer(m.vocabulary)
 	}
 	for _, name := range tokenizerFiles {
-		from := filepath.Join(m.Dir, name)
+		from := filepath.Join(m.tokenizerDir, name)
 		if name == "tokenizer.json" && m.Tokenizer != "" {
 			from = m.Tokenizer
 		}

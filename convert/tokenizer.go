@@ -3,12 +3,83 @@ package convert
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"graft/convert/tokenizerjson"
 	"graft/graph"
 	"graft/lines"
 )
+
+// findTokenizer sets the tokenizer: the file that the options name, the directory's tokenizer.json, or, where there are the files of a slow
+// tokenizer alone, one that is made of them.
+func (m *Model) findTokenizer(dir, file string) error {
+	m.tokenizerDir, m.Tokenizer = dir, file
+	if file != "" {
+		return nil
+	}
+	if file = filepath.Join(dir, "tokenizer.json"); exists(file) {
+		m.Tokenizer = file
+		return nil
+	}
+	made, err := tokenizerjson.Make(dir)
+	switch {
+	case errors.Is(err, tokenizerjson.ErrNone):
+		return nil
+	case errors.Is(err, tokenizerjson.ErrUnknown):
+		m.Warnings = append(m.Warnings, err.Error())
+		return nil
+	case err != nil:
+		return fmt.Errorf("tokenizer: %w", err)
+	}
+	folder, err := tokenizerFolder(dir, made)
+	if err != nil {
+		return fmt.Errorf("tokenizer: %w", err)
+	}
+	m.files = append(m.files, folder)
+	m.tokenizerDir, m.Tokenizer = string(folder), filepath.Join(string(folder), "tokenizer.json")
+	m.TokenizerFrom = fmt.Sprintf("%s (%s)", made.From, made.Class)
+	return nil
+}
+
+// temporaryFolder is a folder that is removed when it is closed.
+type temporaryFolder string
+
+// Close removes the folder.
+func (f temporaryFolder) Close() error { return os.RemoveAll(string(f)) }
+
+// tokenizerFolder is a folder with a tokenizer that was made and links to the files that it was made of.
+func tokenizerFolder(from string, made *tokenizerjson.Tokenizer) (_ temporaryFolder, err error) {
+	dir, err := os.MkdirTemp("", "graft-tokenizer-")
+	if err != nil {
+		return "", err
+	}
+	folder := temporaryFolder(dir)
+	defer func() {
+		if err != nil {
+			folder.Close()
+		}
+	}()
+	if from, err = filepath.Abs(from); err != nil {
+		return "", err
+	}
+	files := map[string][]byte{"tokenizer.json": made.JSON, "tokenizer_config.json": made.Config}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
+			return "", err
+		}
+	}
+	for _, name := range tokenizerFiles {
+		if files[name] == nil && exists(filepath.Join(from, name)) {
+			if err := os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
+				return "", err
+			}
+		}
+	}
+	return folder, nil
+}
 
 // checkTokenizer refuses a tokenizer whose ids reach beyond the embedding table, which would
 // fail, or read other memory, at the first text that has such a token.

@@ -114,13 +114,13 @@ func (s *saver) prunedTokenizer(v *Vocabulary) error {
 		return err
 	}
 	for _, name := range []string{"special_tokens_map.json", "chat_template.jinja", "tokenizer_config.json"} {
-		if from := filepath.Join(s.model.Dir, name); exists(from) {
+		if from := filepath.Join(s.model.tokenizerDir, name); exists(from) {
 			if err := s.link(from, name); err != nil {
 				return err
 			}
 		}
 	}
-	if exists(filepath.Join(s.model.Dir, "vocab.txt")) {
+	if exists(filepath.Join(s.model.tokenizerDir, "vocab.txt")) {
 		lines := strings.Join(v.Tokens, "\n") + "\n"
 		if err := os.WriteFile(filepath.Join(s.dir, "vocab.txt"), []byte(lines), 0o666); err != nil {
 			return err

@@ -158,8 +158,11 @@ func printModel(w io.Writer, m *convert.Model) {
 	if m.Modules.PairTitles {
 		row("documents", "pairs of title and text")
 	}
-	if m.Tokenizer == "" {
+	switch {
+	case m.Tokenizer == "":
 		row("tokenizer", "none")
+	case m.TokenizerFrom != "":
+		row("tokenizer", "made of %s", m.TokenizerFrom)
 	}
 	if len(m.Unused) > 0 {
 		row("unused", "%d tensors of the checkpoint: %s", len(m.Unused), strings.Join(m.Unused, ", "))

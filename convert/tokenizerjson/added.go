@@ -104,6 +104,10 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 		}
 		if _, given := m.settings.values[role+"_token"]; !given {
 			t, text = addedToken{Content: m.class.special[role], Special: true}, true
+			// One that only the class names would get an id beyond the embedding table.
+			if _, has := m.id(t.Content); !has && byContent[t.Content].Content == "" {
+				continue
+			}
 		}
 		if t.Content == "" {
 			continue

@@ -1,9 +1,7 @@
 package tokenizer
 
 import (
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -155,85 +153,6 @@ func TestBeginEnd(t *testing.T) {
 	}
 }
 
-// TestVocabOnly makes a tokenizer from vocab.txt and compares it with the
-// tokenizer.json of the same vocabulary.
-func TestVocabOnly(t *testing.T) {
-	var in texts
-	readJSON(t, &in, "texts.json")
-	for _, name := range []string{"bert", "distilbert", "ernie"} {
-		dir := t.TempDir()
-		for _, file := range []string{fileVocab, fileConfig} {
-			data, err := os.ReadFile(filepath.Join(testdata, name, file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		made, err := Open(dir, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer made.Close()
-		whole := openTiny(t, name, Options{})
-		for i, text := range in.Texts {
-			want, _ := whole.Encode(text, EncodeOptions{MaxLength: 20})
-			got, err := made.Encode(text, EncodeOptions{MaxLength: 20})
-			if d := cmp.Diff(want, got); d != "" || err != nil {
-				t.Errorf("%s: text %d: %v %s", name, i, err, d)
-			}
-		}
-		want, _ := whole.EncodePair("a b", "c", EncodeOptions{})
-		got, _ := made.EncodePair("a b", "c", EncodeOptions{})
-		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s: pair: %s", name, d)
-		}
-	}
-	vocab := []byte("[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nÄ\r\nä\r\n")
-	cased := Files{Vocab: vocab, Config: []byte(`{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}`)}
-	if d := cmp.Diff([]int32{2, 4, 5, 1, 3}, encodeIDs(t, cased, Options{}, "Ä ä x", EncodeOptions{})); d != "" {
-		t.Errorf("cased: %s", d)
-	}
-}
-
-// TestVocabOnlyMPNet compares the published all-mpnet-base-v2, which has no
-// tokenizer.json, with transformers.
-func TestVocabOnlyMPNet(t *testing.T) {
-	var want struct {
-		SHA256 string `json:"vocab_sha256"`
-		IDs    [][]int32
-		Pair   []int32
-	}
-	readJSON(t, &want, "mpnet.json")
-	dir := filepath.Join(os.Getenv("GRAFT_MODELS"), "mpnet")
-	data, err := os.ReadFile(filepath.Join(dir, fileVocab))
-	if err != nil || fmt.Sprintf("%x", sha256.Sum256(data)) != want.SHA256 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("missing: the vocab.txt of all-mpnet-base-v2: %v", err)
-		}
-		t.Skipf("missing: the vocab.txt of all-mpnet-base-v2: %v", err)
-	}
-	tok, err := Open(dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tok.Close()
-	var in texts
-	readJSON(t, &in, "texts.json")
-	compare(t, tok, in.Texts, EncodeOptions{}, want.IDs)
-	pair, err := tok.EncodePair(in.Pairs[0][0], in.Pairs[0][1], EncodeOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want.Pair, pair.IDs); d != "" {
-		t.Error(d)
-	}
-	if tok.PadID() != 1 || tok.ModelMaxLength() != 512 {
-		t.Errorf("pad id %d, maximum length %d", tok.PadID(), tok.ModelMaxLength())
-	}
-}
-
 func TestBadFiles(t *testing.T) {
 	bert := readTiny(t, "bert")
 	with := func(section, value string) Files {
@@ -244,10 +163,6 @@ func TestBadFiles(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Files{}, Options{}, "there is neither tokenizer.json nor vocab.txt"},
-		{Files{Vocab: []byte("a\nb\n")}, Options{}, `special token "[UNK]" is not in it`},
-		{Files{Vocab: []byte{}}, Options{}, `special token "[UNK]" is not in it`},
-		{Files{Config: []byte(`{"tokenizer_class":"LlamaTokenizer"}`)}, Options{}, `tokenizer class "LlamaTokenizer" cannot be made`},
 		{Files{Tokenizer: []byte{}}, Options{}, "the file is cut off after 0 bytes"},
 		{Files{Tokenizer: bert.Tokenizer[:len(bert.Tokenizer)/2]}, Options{}, "the file is cut off after"},
 		{Files{Tokenizer: append([]byte("x"), bert.Tokenizer...)}, Options{}, "at byte 1: invalid character 'x'"},

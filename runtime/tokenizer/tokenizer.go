@@ -24,16 +24,13 @@ const (
 	fileTokenizer = "tokenizer.json"
 	fileConfig    = "tokenizer_config.json"
 	fileSpecial   = "special_tokens_map.json"
-	fileVocab     = "vocab.txt"
 )
 
-// Files are the contents of a tokenizer's files; all but one of Tokenizer and
-// Vocab may be nil.
+// Files are the contents of a tokenizer's files; all but Tokenizer may be nil.
 type Files struct {
 	Tokenizer []byte // tokenizer.json
 	Config    []byte // tokenizer_config.json
 	Special   []byte // special_tokens_map.json
-	Vocab     []byte // vocab.txt of a BERT tokenizer, used without Tokenizer
 }
 
 // Options override what the files say. The zero value overrides nothing.
@@ -75,27 +72,9 @@ type Tokenizer struct {
 	json        []byte
 }
 
-// Open reads the tokenizer of a model directory: tokenizer.json, or for BERT
-// and its kin vocab.txt.
+// Open reads the tokenizer.json of a model directory and the configuration files beside it.
 func Open(dir string, o Options) (*Tokenizer, error) {
-	var f Files
-	for name, to := range map[string]*[]byte{
-		fileTokenizer: &f.Tokenizer,
-		fileConfig:    &f.Config,
-		fileSpecial:   &f.Special,
-		fileVocab:     &f.Vocab,
-	} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read tokenizer: %w", err)
-		}
-		*to = data
-	}
-	t, err := FromBytes(f, o)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	return t, nil
+	return FromFile(filepath.Join(dir, fileTokenizer), o)
 }
 
 // FromFile reads a tokenizer.json and the configuration files beside it.
@@ -124,11 +103,6 @@ func FromBytes(f Files, o Options) (*Tokenizer, error) {
 	c, err := readConfig(f, o)
 	if err != nil {
 		return nil, err
-	}
-	if f.Tokenizer == nil {
-		if f.Tokenizer, err = bertTokenizer(f.Vocab, c); err != nil {
-			return nil, fmt.Errorf("make tokenizer from %s: %w", fileVocab, err)
-		}
 	}
 	file, err := readFile(f.Tokenizer)
 	if err != nil {
