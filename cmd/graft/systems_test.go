@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,7 +23,7 @@ import (
 type madeSystem struct {
 	from     string                     // the tiny model
 	rename   func(tensor string) string // "": left out; nil: as they are
-	table    string                     // the embedding table, which gets rows for more tokens
+	table    string                     // the embedding table, which gets rows for more tokens, or fewer
 	rows     int                        // that it then has; 0: as it is
 	dtype    string                     // that weights are stored in
 	shards   int                        // files of weights; 1: model.safetensors
@@ -30,6 +31,7 @@ type madeSystem struct {
 	tokens   []string                   // special tokens of tokenizer.json behind the vocabulary
 	special  map[string]any             // keys of tokenizer_config.json that differ
 	borrowed string                     // the tiny model whose tokenizer it has; "": its own
+	slow     bool                       // it has the files of a slow Llama tokenizer and no tokenizer.json
 	files    map[string]string          // others, by name
 }
 
@@ -59,8 +61,8 @@ var madeSystems = map[string]madeSystem{
 		tokens: []string{"<instruct>", "<query>", "<response>"}, special: map[string]any{"add_bos_token": true, "add_eos_token": true, "padding_side": "left"},
 	},
 	"BAAI/LLARA-passage": {
-		from: "llama", table: "model.embed_tokens.weight", rows: 528, dtype: safetensors.F32, shards: 3,
-		config: map[string]any{"vocab_size": 528, "max_position_embeddings": 4096},
+		from: "llama", rename: bare, table: "embed_tokens.weight", rows: 416, dtype: safetensors.F32, shards: 6, slow: true,
+		config: map[string]any{"architectures": []string{"LlamaModel"}, "vocab_size": 416, "max_position_embeddings": 4096},
 		tokens: []string{"<s9>", "<s12>", "<s7>", "<s14>", "<s3>", "<s6>", "<s15>", "<s5>", "<s1>", "<s10>", "<s13>", "<s2>", "<s11>", "<s4>", "<s8>", "<s16>"},
 	},
 	"Qwen/Qwen3-Embedding-8B": {
@@ -92,11 +94,14 @@ func makeCheckpoint(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o777))
 	ts.Check(s.writeWeights(filepath.Join(models, s.from), dir))
 	ts.Check(editJSON(filepath.Join(models, s.from, "config.json"), filepath.Join(dir, "config.json"), s.config))
-	tokenizer := filepath.Join(models, s.from)
-	if s.borrowed != "" {
-		tokenizer = filepath.Join(models, s.borrowed)
+	switch {
+	case s.slow:
+		ts.Check(s.writeSlowTokenizer(filepath.Join(ts.Getenv("ROOT"), "testdata", "tokenizers", "slow", "llama.model"), dir))
+	case s.borrowed != "":
+		ts.Check(s.writeTokenizer(filepath.Join(models, s.borrowed), dir))
+	default:
+		ts.Check(s.writeTokenizer(filepath.Join(models, s.from), dir))
 	}
-	ts.Check(s.writeTokenizer(tokenizer, dir))
 	for name, content := range s.files {
 		path := filepath.Join(dir, name)
 		ts.Check(os.MkdirAll(filepath.Dir(path), 0o777))
@@ -158,6 +163,43 @@ func (s madeSystem) writeTokenizer(from, dir string) error {
 	return editJSON(filepath.Join(from, "tokenizer_config.json"), filepath.Join(dir, "tokenizer_config.json"), special)
 }
 
+// writeSlowTokenizer writes the files that LlamaTokenizer.save_pretrained writes (transformers 4.33 and later), with the system's tokens
+// behind the pieces of a SentencePiece model.
+func (s madeSystem) writeSlowTokenizer(pieces, dir string) error {
+	raw, err := os.ReadFile(pieces)
+	if err != nil {
+		return err
+	}
+	token := func(content string) map[string]any {
+		return map[string]any{"content": content, "lstrip": false, "normalized": false, "rstrip": false, "single_word": false}
+	}
+	ids := map[string]int{}
+	decoder := map[string]any{}
+	special := map[string]any{"additional_special_tokens": s.tokens, "bos_token": token("<s>"), "eos_token": token("</s>"), "unk_token": token("<unk>")}
+	add := func(id int, content string) {
+		decoder[fmt.Sprint(id)] = token(content)
+		decoder[fmt.Sprint(id)].(map[string]any)["special"] = true
+	}
+	for id, content := range []string{"<unk>", "<s>", "</s>"} {
+		add(id, content)
+	}
+	for i, content := range s.tokens {
+		ids[content] = s.rows - len(s.tokens) + i
+		add(ids[content], content)
+	}
+	config := map[string]any{
+		"tokenizer_class": "LlamaTokenizer", "added_tokens_decoder": decoder, "additional_special_tokens": s.tokens, "add_bos_token": true, "add_eos_token": false,
+		"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": nil, "legacy": false, "sp_model_kwargs": map[string]any{},
+		"clean_up_tokenization_spaces": false, "use_default_system_prompt": false, "model_max_length": 1e30,
+	}
+	err = os.WriteFile(filepath.Join(dir, "tokenizer.model"), raw, 0o666)
+	for name, object := range map[string]any{"added_tokens.json": ids, "special_tokens_map.json": special, "tokenizer_config.json": config} {
+		raw, failed := json.MarshalIndent(object, "", "  ")
+		err = errors.Join(err, failed, os.WriteFile(filepath.Join(dir, name), raw, 0o666))
+	}
+	return err
+}
+
 // writeWeights writes the tiny model's tensors in the system's files.
 func (s madeSystem) writeWeights(from, dir string) error {
 	c, err := safetensors.Open(from)
@@ -179,7 +221,7 @@ func (s madeSystem) writeWeights(from, dir string) error {
 		}
 		m := madeTensor{safetensors.Entry{Name: name, DType: s.dtype, Shape: slices.Clone(t.Shape)}, values}
 		if name == s.table {
-			m.grow(s.rows)
+			m.resize(s.rows)
 		}
 		shard := i * s.shards / len(c.Tensors)
 		files[shard] = append(files[shard], m)
@@ -210,9 +252,10 @@ type madeTensor struct {
 	values []float32
 }
 
-// grow gives a table more rows, each made of an earlier one.
-func (t *madeTensor) grow(rows int) {
+// resize gives a table other rows: the first, and if those are too few more, each made of an earlier one.
+func (t *madeTensor) resize(rows int) {
 	n, width := int(t.Shape[0]), int(t.Shape[1])
+	t.values = t.values[:min(n, rows)*width]
 	for i := n; i < rows; i++ {
 		for j := range width {
 			t.values = append(t.values, t.values[i*31%n*width+(i+j)%width])
