@@ -64,6 +64,25 @@ func TestPaddleTokenizer(t *testing.T) {
 	}
 }
 
+// Longer positions in the words of PaddleNLP's config give the hidden states that PaddleNLP computes.
+func TestPaddleRope(t *testing.T) {
+	for _, kind := range []string{"linear", "ntk"} {
+		from := "../testdata/paddle/rope-" + kind
+		dir := copyDir(t, "../testdata/paddle/llama")
+		config, err := os.ReadFile(filepath.Join(from, "config.json"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "config.json"), config, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := readExpected(t, from)
+		b := e.batch(t, "right")
+		m := open(t, dir, convert.OpenOptions{})
+		e.near(t, kind, b.real(outputs(t, m.Graph, b)["last_hidden_state"]), b.real(e.floats(t, "right.last_hidden_state")))
+	}
+}
+
 // NV-Embed in PaddleNLP's names: its pooling by latents, with and without tokens of a prompt left out.
 func TestPaddleLatents(t *testing.T) {
 	const from = "../testdata/paddle/nvembed"
@@ -128,6 +147,7 @@ func TestPaddleDefaults(t *testing.T) {
 	}
 }
 
+// What would be read wrongly, or not at all, is refused by its name.
 func TestPaddleMistakes(t *testing.T) {
 	file := func(name, content string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
@@ -136,20 +156,58 @@ func TestPaddleMistakes(t *testing.T) {
 			}
 		}
 	}
+	config := func(key string, value any) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "config.json"), func(m map[string]any) { m[key] = value })
+		}
+	}
+	cut := func(name string, size int64) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Truncate(filepath.Join(dir, name), size); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(name string) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for name, test := range map[string]struct {
-		want   string
-		change func(t *testing.T, dir string)
+		from, want string
+		change     func(t *testing.T, dir string)
 	}{
-		"no config":      {"neither config.json nor model_config.json", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "model_config.json")) }},
-		"another class":  {"nor the class (\"GPTModel\") of the config is of an architecture", file("model_config.json", `{"hidden_size": 32, "init_class": "GPTModel"}`)},
-		"no sizes":       {"no sizes of a model", file("model_config.json", `{"init_args": [{"init_class": "ErnieModel"}]}`)},
-		"no pickle":      {"it is no pickle", file("model_state.pdparams", "PK")},
-		"call":           {`refuses to call "os.system"`, file("model_state.pdparams", "\x80\x02cos\nsystem\nU\x04true\x85R.")},
-		"cut":            {"model_state.pdparams", func(t *testing.T, dir string) { os.Truncate(filepath.Join(dir, "model_state.pdparams"), 100000) }},
-		"poor tokenizer": {`special token "[UNK]" is not in it`, file("vocab.txt", "[PAD]\n[CLS]\n[SEP]\n[MASK]\n")},
+		"no config":      {"ernie", "neither config.json nor model_config.json", remove("model_config.json")},
+		"another class":  {"ernie", `nor the class ("GPTModel") of the config is of an architecture`, file("model_config.json", `{"hidden_size": 32, "init_class": "GPTModel"}`)},
+		"a longer class": {"ernie", `nor the class ("ErnieMModel") of the config`, file("model_config.json", `{"hidden_size": 32, "init_class": "ErnieMModel"}`)},
+		"no sizes":       {"ernie", "no sizes of a model", file("model_config.json", `{"init_args": [{"init_class": "ErnieModel"}]}`)},
+		"no pickle":      {"ernie", "it is no pickle", file("model_state.pdparams", "PK")},
+		"call":           {"ernie", `refuses to call "os.system"`, file("model_state.pdparams", "\x80\x02cos\nsystem\nU\x04true\x85R.")},
+		"slices":         {"ernie", "large arrays are in slices", file("model_state.pdparams", "\x80\x02}U\x15UnpackBigParamInfor@@}s.")},
+		"cut":            {"ernie", "model_state.pdparams", cut("model_state.pdparams", 100000)},
+		"poor tokenizer": {"ernie", `special token "[UNK]" is not in it`, file("vocab.txt", "[PAD]\n[CLS]\n[SEP]\n[MASK]\n")},
+		"missing shard":  {"llama", `shard "model_state-00002-of-00003.pdparams", which the index names, is missing`, remove("model_state-00002-of-00003.pdparams")},
+		"cut shard":      {"llama", `shard "model_state-00002-of-00003.pdparams": byte`, cut("model_state-00002-of-00003.pdparams", 40000)},
+		"cut in data":    {"llama", "unexpected EOF", cut("model_state-00001-of-00003.pdparams", 66000)},
+		"absent tensor": {"llama", `tensor "x" is not in its shard "model_state-00001-of-00003.pdparams"`, func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "model_state.pdparams.index.json"), func(m map[string]any) {
+				m["weight_map"].(map[string]any)["x"] = "model_state-00001-of-00003.pdparams"
+			})
+		}},
+		"parts": {"llama", "model_state.tp00.pdparams is a part of a model that was split over devices", func(t *testing.T, dir string) {
+			remove("model_state.pdparams.index.json")(t, dir)
+			file("model_state.tp00.pdparams", "")(t, dir)
+		}},
+		"another model type": {"llama", `model_type ("gpt")`, config("model_type", "gpt")},
+		"alibi":              {"llama", "alibi is true, which is not supported", config("alibi", true)},
+		"unknown rope":       {"llama", "rope_scaling_type is longrope, which is not supported", config("rope_scaling_type", "longrope")},
+		"other heads":        {"llama-fused", `tensor "layers.0.self_attn.qkv_proj.weight": 64 rows are not those of 5 heads`, config("num_attention_heads", 5)},
+		"latents":            {"nvembed", "are not those of a model of NV-Embed", config("num_key_value_heads", 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := copyDir(t, "../testdata/paddle/ernie")
+			dir := copyDir(t, filepath.Join("../testdata/paddle", test.from))
 			test.change(t, dir)
 			m, err := convert.Open(dir, convert.OpenOptions{})
 			if err == nil {

@@ -3,7 +3,7 @@
     python make.py MODELS [NAME...]      MODELS: testdata/models
 
 Each checkpoint holds the weights of a tiny model of MODELS, put into PaddleNLP's class of the architecture and saved by it. Before it is
-saved, PaddleNLP's own forward pass must give that model's reference values; rocketqa, nvembed and lora keep what PaddleNLP computes.
+saved, PaddleNLP's own forward pass must give that model's reference values; rocketqa, rope, nvembed and lora keep what PaddleNLP computes.
 """
 import json
 import shutil
@@ -204,6 +204,19 @@ def llama():
     finish(out)
 
 
+def rope():
+    """Configs of longer positions, with what PaddleNLP computes under them with the weights in ./llama."""
+    for kind in ("linear", "ntk"):
+        out = folder("rope-" + kind)
+        c = LlamaConfig.from_pretrained(str(HERE / "llama"))
+        c.rope_scaling_type, c.rope_scaling_factor = kind, 4.0
+        model = LlamaModel.from_pretrained(str(HERE / "llama"), config=c)
+        model.eval()
+        keep(model, "llama", out)
+        model.config.save_pretrained(out)
+        finish(out)
+
+
 def llama_fused():
     """Query, key and value in one matrix, gate and up in another."""
     out, state = folder("llama-fused"), torch_state("llama")
@@ -267,7 +280,8 @@ def nvembed():
     model.latent_model = LatentModel(c)
     fill(model, {})
     for name, p in model.named_parameters():
-        x = rng.normal(0, 0.2, p.shape) if p.ndim == 2 else rng.normal(1, 0.1, p.shape) if "norm" in name and name.endswith("weight") else rng.normal(0, 0.1, p.shape)
+        gain = "norm" in name and name.endswith("weight")
+        x = rng.normal(1 if gain else 0, 0.2 if p.ndim == 2 else 0.1, p.shape)
         p.set_value(x.astype("float16").astype("float32"))
     model.eval()
     ids, mask = rng.integers(3, 64, (3, 9)), np.zeros((3, 9), "int64")
@@ -306,7 +320,7 @@ def lora():
     finish(out)
 
 
-ALL = [bert, ernie, rocketqa, electra, roberta, xlm_roberta, llama, llama_fused, mistral, qwen2, qwen3, nvembed, lora]
+ALL = [bert, ernie, rocketqa, electra, roberta, xlm_roberta, llama, rope, llama_fused, mistral, qwen2, qwen3, nvembed, lora]
 
 if __name__ == "__main__":
     for make in ALL:
