@@ -50,14 +50,16 @@ func (c *compiler) compile() error {
 	if err := c.chooseOutputs(); err != nil {
 		return err
 	}
+	var err error
 	if c.options.Recompute {
-		var err error
 		if c.layers, err = graph.Layers(c.model); err != nil {
 			return err
 		}
 	}
 	removeDead(c.model.Graph)
-	c.params = parameters(c.model.Graph)
+	if c.params, err = parameters(c.model.Graph); err != nil {
+		return err
+	}
 	fuse(c.model.Graph)
 	removeDead(c.model.Graph)
 	if err := c.refuseUnknown(); err != nil {

@@ -4,6 +4,7 @@ package torch_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -151,5 +152,51 @@ func TestFrozenDType(t *testing.T) {
 	got, err := y.Float32s()
 	if err != nil || y.DType() != torch.Float32 || !slices.Equal(got, []float32{6, 15, 1, 4}) {
 		t.Errorf("%v %v, %v", y, got, err)
+	}
+}
+
+// A bias that attention computes from tokens is made of weights, and so is what a bias looks up; what masks keys is none, even where
+// it takes its shape from the scores. Nor are tables of sines and cosines, beside one another or apart.
+func TestParametersOfMasks(t *testing.T) {
+	m := built(func(b *graph.Builder) {
+		ids := b.Input("ids", graph.TensorType(graph.Int64, graph.Symbol("batch"), graph.Symbol("sequence")))
+		weight := func(name string, shape ...int64) *graph.Value {
+			numbers := make([]float32, graph.Count(shape))
+			for i := range numbers {
+				numbers[i] = float32(i%7)/7 - 0.4
+			}
+			return b.Graph().AddInitializer(graph.NewTensor(name, numbers, shape...))
+		}
+		look := func(table, at *graph.Value) *graph.Value {
+			return b.Op("Gather", []*graph.Value{table, at}, graph.IntAttr("axis", 0))
+		}
+		wave := func(name string, both bool) *graph.Value {
+			rows := make([]float32, 4*8)
+			for i := range rows {
+				angle := float64(i/8) / float64(1+i%4)
+				rows[i] = float32(math.Cos(angle))
+				if both && i%8 >= 4 || name == "sines" {
+					rows[i] = float32(math.Sin(angle))
+				}
+			}
+			return b.Graph().AddInitializer(graph.NewTensor(name, rows, 4, 8))
+		}
+		x := look(weight("words", 9, 8), ids)
+		x = b.Add(x, look(wave("sines and cosines", true), ids))
+		x = b.Add(b.Mul(x, look(wave("cosines", false), ids)), look(wave("sines", false), ids))
+		q := b.Add(b.MatMul(x, weight("query", 8, 8)), weight("query.bias", 8))
+		scores := b.MatMul(q, b.Transpose(b.Op("Identity", []*graph.Value{x}), 0, 2, 1))
+		hidden := b.Op("Expand", []*graph.Value{weight("mask", 1, 4), b.Op("Shape", []*graph.Value{scores})})
+		distance := b.Transpose(look(weight("distances", 9, 1), ids), 0, 2, 1)
+		bias := b.Unsqueeze(b.Add(b.Add(scores, hidden), distance), 1)
+		y := b.Op("Attention", []*graph.Value{x, x, x, bias}, graph.IntAttr("q_num_heads", 2), graph.IntAttr("kv_num_heads", 2))
+		b.Output("y", y, nil)
+	})
+	var got []string
+	for _, w := range compiled(t, m, torch.CompileOptions{}).Parameters() {
+		got = append(got, w.Name)
+	}
+	if want := []string{"words", "query", "query.bias", "distances"}; !slices.Equal(got, want) {
+		t.Errorf("parameters %q, want %q", got, want)
 	}
 }

@@ -11,25 +11,23 @@ import (
 )
 
 // parameters finds the initializers of g that a user of the model would call weights: floats of more than one
-// element that are neither the tables of rotary positions, nor parts of attention masks, nor the scales of
-// quantized weights. A table that a mask looks up (mpnet's bias by distance) is a weight.
-func parameters(g *graph.Graph) map[*graph.Value]bool {
-	other := map[*graph.Value]bool{}
+// element that are neither the tables of rotary or sinusoidal positions, nor parts of attention masks, nor the scales of
+// quantized weights. What a mask looks up (mpnet's bias by distance), or computes from tokens (DeBERTa's), are weights.
+func parameters(g *graph.Graph) (map[*graph.Value]bool, error) {
+	other := &constants{set: map[*graph.Value]bool{}, learned: lookedUp(g)}
+	used := map[*graph.Value]bool{}
 	g.Walk(func(n *graph.Node) {
 		switch {
 		case n.Is("Cos"), n.Is("Sin"):
-			addSources(other, n.Input(0))
+			other.add(n.Input(0))
 		case n.Is("RotaryEmbedding"):
-			addSources(other, n.Input(1))
-			addSources(other, n.Input(2))
+			other.addTable(n.Input(1))
+			other.addTable(n.Input(2))
 		case n.Is("Attention"):
-			addSources(other, n.Input(3))
+			other.add(n.Input(3))
 		case strings.Contains(n.Op, "QuantizeLinear"):
-			addSources(other, n.Input(1))
+			other.add(n.Input(1))
 		}
-	})
-	used := map[*graph.Value]bool{}
-	g.Walk(func(n *graph.Node) {
 		for _, v := range n.Inputs {
 			used[v] = true
 		}
@@ -39,30 +37,15 @@ func parameters(g *graph.Graph) map[*graph.Value]bool {
 	}
 	params := map[*graph.Value]bool{}
 	for _, v := range g.Initializers {
-		if t := v.Init; used[v] && !other[v] && t.DType.IsFloat() && t.Len() > 1 && !strings.Contains(v.Name, "inv_freq") {
+		if t := v.Init; used[v] && !other.set[v] && t.DType.IsFloat() && t.Len() > 1 && !strings.Contains(v.Name, "inv_freq") {
 			params[v] = true
 		}
 	}
-	return params
-}
-
-// addSources adds to set what v is computed from, v included, and stops at tables that are looked up.
-func addSources(set map[*graph.Value]bool, v *graph.Value) {
-	if v == nil || set[v] {
-		return
+	waves, err := waves(g, params)
+	for _, v := range waves {
+		delete(params, v)
 	}
-	set[v] = true
-	n := v.Def()
-	if n == nil {
-		return
-	}
-	inputs := n.Inputs
-	if n.Is("Gather") {
-		inputs = inputs[1:]
-	}
-	for _, in := range inputs {
-		addSources(set, in)
-	}
+	return params, err
 }
 
 // loadParameters copies the weights to the device, each once however many nodes read it.
