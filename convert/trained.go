@@ -14,7 +14,7 @@ import (
 )
 
 // Raise brings the graph of an ONNX file into the form that training executes and passes look
-// for; the graph of a checkpoint is in it already. The file that Save writes then is the raised graph, lowered.
+// for; the graph of a checkpoint is in it already. Copies of a weight become one. The file that Save writes then is the raised graph, lowered.
 func (m *Model) Raise() (pass.RaiseReport, error) {
 	if m.source != nil {
 		return pass.RaiseReport{}, nil
@@ -22,7 +22,16 @@ func (m *Model) Raise() (pass.RaiseReport, error) {
 	if err := m.keepParent(); err != nil {
 		return pass.RaiseReport{}, err
 	}
-	return pass.Raise(m.Graph)
+	report, err := pass.Raise(m.Graph)
+	if err != nil {
+		return report, err
+	}
+	before := len(m.Graph.Graph.Initializers)
+	if shared, err := pass.Run(m.Graph, pass.Share); err != nil || !shared {
+		return report, err
+	}
+	m.Warnings = append(m.Warnings, fmt.Sprintf("%d of the file's weights are copies of others: layers share them from now on", before-len(m.Graph.Graph.Initializers)))
+	return report, nil
 }
 
 // SetWeights gives initializers of the graph, found by their names, the values that training left:

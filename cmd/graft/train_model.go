@@ -56,9 +56,6 @@ func openTrainee(ctx context.Context, o *trainOptions, p *trainProgress) (*train
 
 func (t *trainee) prepare() error {
 	m, o := t.model, &t.options.train
-	for _, w := range m.Warnings {
-		t.warn(w)
-	}
 	hash, err := m.Hash()
 	if err != nil {
 		return err
@@ -71,6 +68,9 @@ func (t *trainee) prepare() error {
 	t.step.Options["data-hash"] = data
 	if _, err := m.Raise(); err != nil {
 		return fmt.Errorf("read model %q: %w", m.Path, err)
+	}
+	for _, w := range m.Warnings {
+		t.warn(w)
 	}
 	takePrompts(o, m)
 	o.SentencePoolingMethod = m.Modules.PoolingName()

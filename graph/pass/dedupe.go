@@ -33,7 +33,8 @@ func dedupe(m *graph.Model) (bool, error) {
 type deduper struct {
 	model             *graph.Model
 	isInput, isOutput map[*graph.Value]bool
-	instead           map[*graph.Value]*graph.Value // what to read instead of a merged value
+	only              func(t *graph.Tensor, start []byte) bool // weights that may be merged, by their first bytes; nil: all
+	instead           map[*graph.Value]*graph.Value            // what to read instead of a merged value
 }
 
 // weights merges equal initializers of g.
@@ -47,6 +48,9 @@ func (d *deduper) weights(g *graph.Graph) error {
 		start, err := firstBytes(source)
 		if err != nil {
 			return err
+		}
+		if d.only != nil && !d.only(source, start) {
+			continue
 		}
 		key := fmt.Sprintf("%v %t %x", v.Init.Type(), turned, start)
 		alike[key] = append(alike[key], v)
