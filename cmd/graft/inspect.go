@@ -43,6 +43,10 @@ func inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			providers := listed(ort.Providers(), func(p ort.Provider) string { return p.Name })
+			if err := checkName("inspect", "provider", o.provider, providers); err != nil {
+				return err
+			}
 			return inspect(c.Context, model, *o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
