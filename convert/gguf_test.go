@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,26 @@ func TestGGUFLeavesNothing(t *testing.T) {
 func TestGGUFTokenizer(t *testing.T) {
 	m := open(t, "../testdata/gguf/qwen3.gguf", convert.OpenOptions{})
 	checkIDs(t, m.Tokenizer, "../testdata/models/qwen3/tok_expected.json")
+}
+
+// SentencePiece's pieces in a GGUF file give the ids of the SentencePiece model.
+func TestGGUFPieces(t *testing.T) {
+	m := open(t, "../testdata/gguf/pieces.gguf", convert.OpenOptions{})
+	var cases map[string]struct{ IDs [][]int32 }
+	var first struct{ Texts []string }
+	var more []string
+	readInto(t, &cases, "slow", "cases.json")
+	readInto(t, &first, "texts.json")
+	readInto(t, &more, "slow", "texts.json")
+	texts, ids := append(first.Texts, more...), cases["llama"].IDs
+	for i, text := range texts { // a token that the model lacks
+		if strings.Contains(text, "<|x|>") {
+			texts, ids = slices.Delete(texts, i, i+1), slices.Delete(ids, i, i+1)
+			break
+		}
+	}
+	sameIDs(t, m.Tokenizer, texts, ids)
+	sameIDs(t, m.Tokenizer, []string{"<|x|><|x|>"}, [][]int32{{1, 400, 400}})
 }
 
 // replaceOnce changes bytes of a file that occur in it; the lengths must be equal.

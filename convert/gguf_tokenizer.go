@@ -56,13 +56,29 @@ func (t *translation) ggufTokenizer(f *gguf.File) error {
 		return nil
 	}
 	kind, _ := gguf.Get[string](f, "tokenizer.ggml.model")
-	if kind != "gpt2" {
-		t.warnings = append(t.warnings, fmt.Sprintf("the file's tokenizer is of the kind %q, which is not read (gpt2 is): put a tokenizer.json beside the file or name one", kind))
+	read, ok := ggufTokenizers[kind]
+	if !ok {
+		t.warnings = append(t.warnings, fmt.Sprintf("the file's tokenizer is of the kind %q, which is not read (%s are): put a tokenizer.json beside the file or name one",
+			kind, sortedKeys(ggufTokenizers)))
 		return nil
 	}
+	if err := read(t, f); err != nil {
+		return fmt.Errorf("tokenizer: %w", err)
+	}
+	return nil
+}
+
+// ggufTokenizers read the kinds of tokenizers, by tokenizer.ggml.model.
+var ggufTokenizers = map[string]func(*translation, *gguf.File) error{
+	"gpt2":  (*translation).ggufBytes,
+	"llama": (*translation).ggufPieces,
+}
+
+// ggufBytes reads a byte-level BPE tokenizer.
+func (t *translation) ggufBytes(f *gguf.File) error {
 	v, err := readVocabulary(f)
 	if err != nil {
-		return fmt.Errorf("tokenizer: %w", err)
+		return err
 	}
 	return v.write(t)
 }
@@ -119,7 +135,7 @@ func (v *ggufVocabulary) write(t *translation) error {
 			continue
 		}
 		if _, twice := vocab[token]; twice {
-			return fmt.Errorf("tokenizer: token %q stands there twice", token)
+			return fmt.Errorf("token %q stands there twice", token)
 		}
 		vocab[token] = id
 		if kind == controlToken || kind == userToken {

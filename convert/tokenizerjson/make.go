@@ -56,20 +56,16 @@ func Make(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("%w of %s for the tokenizer class %q (known: %s)", ErrUnknown, found, name,
 			strings.Join(slices.Sorted(maps.Keys(classes)), ", "))
 	}
-	m := &maker{dir: dir, class: c, settings: s, file: object{"version": "1.0", "truncation": nil, "padding": nil,
-		"normalizer": nil, "pre_tokenizer": nil, "post_processor": nil, "decoder": nil}}
+	m := &maker{dir: dir, class: c, settings: s}
 	if _, err := os.Stat(filepath.Join(dir, c.vocabulary)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: a %s has its vocabulary in %s, which is not there", ErrUnknown, name, c.vocabulary)
 	}
-	if err := m.make(); err != nil {
+	t, err := m.make()
+	if err != nil {
 		return nil, fmt.Errorf("make tokenizer.json from %s: %w", c.vocabulary, err)
 	}
-	t := &Tokenizer{Class: name, From: c.vocabulary}
-	if t.JSON, err = json.Marshal(m.file); err != nil {
-		return nil, err
-	}
-	t.Config, err = m.config()
-	return t, err
+	t.Class, t.From = name, c.vocabulary
+	return t, nil
 }
 
 type object = map[string]any
@@ -88,19 +84,27 @@ type maker struct {
 	file     object            // tokenizer.json
 }
 
-func (m *maker) make() error {
+func (m *maker) make() (*Tokenizer, error) {
+	m.file = object{"version": "1.0", "truncation": nil, "padding": nil, "normalizer": nil, "pre_tokenizer": nil, "decoder": nil}
 	if err := m.class.model(m); err != nil {
-		return err
+		return nil, err
 	}
 	if err := m.addTokens(); err != nil {
-		return err
+		return nil, err
 	}
 	added := slices.Clone(m.added)
 	slices.SortFunc(added, func(a, b addedToken) int { return a.ID - b.ID })
 	m.file["added_tokens"] = added
-	template, err := m.class.template(m)
-	m.file["post_processor"] = template
-	return err
+	var err error
+	if m.file["post_processor"], err = m.class.template(m); err != nil {
+		return nil, err
+	}
+	t := &Tokenizer{}
+	if t.JSON, err = json.Marshal(m.file); err != nil {
+		return nil, err
+	}
+	t.Config, err = m.config()
+	return t, err
 }
 
 // read reads a file of the folder, up to most bytes.

@@ -3,6 +3,7 @@ package tokenizerjson
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -23,6 +24,46 @@ func (m *maker) sentencePiece() (*sentencePiece, error) {
 		return nil, fmt.Errorf("it has %d pieces", n)
 	}
 	return m.pieces, nil
+}
+
+// Pieces is the vocabulary of a SentencePiece BPE model that stands in another file than SentencePiece's own, in the order of ids.
+type Pieces struct {
+	Texts   []string
+	Scores  []float32 // the higher the sooner it is joined
+	Types   []int64   // SentencePiece.Type: 3 is a control token, 4 one that a user has defined, all others are found by joining; nil: none is
+	Unknown string    // the unknown token; "": the vocabulary has none
+}
+
+// FromPieces makes the tokenizer that LlamaTokenizer makes of such a vocabulary. config holds what tokenizer_config.json would say.
+func FromPieces(p Pieces, config map[string]any) (*Tokenizer, error) {
+	if len(p.Scores) != len(p.Texts) || p.Types != nil && len(p.Types) != len(p.Texts) {
+		return nil, fmt.Errorf("%d tokens, %d scores and %d token types", len(p.Texts), len(p.Scores), len(p.Types))
+	}
+	m := &maker{class: classes["LlamaTokenizer"], settings: &settings{values: map[string]json.RawMessage{}},
+		pieces: &sentencePiece{kind: bpeModel, unkPiece: p.Unknown}}
+	for key, value := range config {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		m.settings.values[key] = raw
+	}
+	for i, text := range p.Texts {
+		q := piece{text: text, score: p.Scores[i]}
+		if p.Types != nil && p.Types[i] > 0 {
+			q.kind = uint64(p.Types[i])
+		}
+		m.pieces.pieces = append(m.pieces.pieces, q)
+	}
+	if err := m.pieces.check(); err != nil {
+		return nil, err
+	}
+	t, err := m.make()
+	if err != nil {
+		return nil, err
+	}
+	t.Class = "LlamaTokenizer"
+	return t, nil
 }
 
 // llama is Llama's tokenizer. With "legacy", which is the default, each stretch of text between special tokens begins with a space;
@@ -131,6 +172,14 @@ func (m *maker) fairseqModel(first []piece, skip int) error {
 	return m.pieceModel(sp, vocab, sp.ids(), 3, false)
 }
 
+// unknown is the unknown token; nil: there is none.
+func (s *sentencePiece) unknown() any {
+	if s.unkPiece == "" {
+		return nil
+	}
+	return s.unkPiece
+}
+
 // ids are the pieces' ids; of equal ones the last's.
 func (s *sentencePiece) ids() map[string]int {
 	ids := map[string]int{}
@@ -157,7 +206,7 @@ func (m *maker) pieceModel(sp *sentencePiece, vocab []piece, parts map[string]in
 		m.file["model"] = object{"type": "Unigram", "unk_id": unk, "vocab": list, "byte_fallback": byteFallback}
 	case bpeModel:
 		m.size = len(m.vocab)
-		m.file["model"] = object{"type": "BPE", "dropout": nil, "unk_token": sp.unkPiece, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
+		m.file["model"] = object{"type": "BPE", "dropout": nil, "unk_token": sp.unknown(), "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
 			"fuse_unk": true, "byte_fallback": byteFallback, "ignore_merges": false, "vocab": m.vocab, "merges": merges(vocab, parts, m.vocab)}
 	default:
 		return fmt.Errorf("it is a model of the kind %q (%d), which is not read: unigram and bpe are", modelKinds[sp.kind], sp.kind)

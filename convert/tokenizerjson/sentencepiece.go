@@ -71,17 +71,22 @@ func readSentencePiece(raw []byte) (*sentencePiece, error) {
 	if len(s.pieces) == 0 {
 		return nil, errors.New("it is no SentencePiece model: there are no pieces")
 	}
+	return s, s.check()
+}
+
+// check refuses pieces that no tokenizer can have.
+func (s *sentencePiece) check() error {
 	for i, p := range s.pieces {
 		switch {
 		case !utf8.ValidString(p.text):
-			return nil, fmt.Errorf("piece %d, %q, is not UTF-8", i, p.text)
+			return fmt.Errorf("piece %d, %q, is not UTF-8", i, p.text)
 		case len(p.text) > mostPiece:
-			return nil, fmt.Errorf("piece %d has %d bytes, more than %d", i, len(p.text), mostPiece)
+			return fmt.Errorf("piece %d has %d bytes, more than %d", i, len(p.text), mostPiece)
 		case math.IsNaN(float64(p.score)) || math.IsInf(float64(p.score), 0):
-			return nil, fmt.Errorf("piece %d, %q, has the score %v", i, p.text, p.score)
+			return fmt.Errorf("piece %d, %q, has the score %v", i, p.text, p.score)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // setPiece sets a field of the last piece.

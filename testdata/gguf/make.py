@@ -76,6 +76,30 @@ def model(folder, arch, pre):
     write(w)
 
 
+def pieces(model):
+    """A model of one small block with the pieces, scores and types of a SentencePiece model, as llama.cpp's converter stores Llama 2's."""
+    from sentencepiece import SentencePieceProcessor
+    s = SentencePieceProcessor(model_file=str(model))
+    kind = lambda i: 2 if s.IsUnknown(i) else 3 if s.IsControl(i) else 5 if s.IsUnused(i) else 6 if s.IsByte(i) else 1
+    w = gguf.GGUFWriter(HERE / "pieces.gguf", "llama")
+    for add, value in ((w.add_context_length, 128), (w.add_embedding_length, 8), (w.add_block_count, 1), (w.add_feed_forward_length, 8),
+                       (w.add_head_count, 2), (w.add_head_count_kv, 2), (w.add_layer_norm_rms_eps, 1e-5), (w.add_vocab_size, len(s) + 1)):
+        add(value)
+    w.add_tokenizer_model("llama")
+    w.add_tokenizer_pre("default")
+    w.add_token_list([s.IdToPiece(i) for i in range(len(s))] + ["<|x|>"])
+    w.add_token_scores([s.GetScore(i) for i in range(len(s))] + [-1000.0])
+    w.add_token_types([kind(i) for i in range(len(s))] + [3])
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_unk_token_id(0)
+    rng = np.random.default_rng(7100)
+    shapes = {"token_embd": (len(s) + 1, 8), "output_norm": (8,), **{"blk.0." + n: (8, 8) if "norm" not in n else (8,) for n in NAMES.values() if "q_norm" not in n and "k_norm" not in n}}
+    for name, shape in shapes.items():
+        w.add_tensor(name + ".weight", rng.normal(0, 0.1, shape).astype(np.float32))
+    write(w)
+
+
 def tokenizer(w, t, pre):
     """A tokenizer.json's vocabulary, merges and special tokens."""
     special = {a["id"]: a["content"] for a in t["added_tokens"]}
@@ -103,3 +127,4 @@ if __name__ == "__main__":
     blocks()
     model(models / "llama", "llama", "smollm")
     model(models / "qwen3", "qwen3", "qwen2")
+    pieces(models.parent / "tokenizers" / "slow" / "llama.model")
