@@ -117,6 +117,7 @@ var blockModules = map[string]string{
 	"distilbert":  "attention.k_lin attention.out_lin attention.q_lin attention.v_lin ffn.lin1 ffn.lin2",
 	"modernbert":  "attn.Wo attn.Wqkv mlp.Wi mlp.Wo",
 	"nomic-bert":  "attn.Wqkv attn.out_proj mlp.fc11 mlp.fc12 mlp.fc2",
+	"gte":         "attention.o_proj attention.qkv_proj mlp.down_proj mlp.up_gate_proj",
 	"llama":       decoderModules,
 	"mistral":     decoderModules,
 	"qwen2":       decoderModules,

@@ -13,7 +13,7 @@ import (
 // Every model takes and gives what the program relies on, and is a valid graph whose types are
 // known from end to end.
 func TestContract(t *testing.T) {
-	typed := []string{"bert", "electra", "ernie", "ernie-notask", "nomic-bert"} // those with token types
+	typed := []string{"bert", "electra", "ernie", "ernie-notask", "nomic-bert", "gte"} // those with token types
 	for _, dir := range fixtures(t) {
 		name := filepath.Base(dir)
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func describe(values []*graph.Value) []string {
 func TestWeightNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"bert": "encoder.layer.2.output.dense.weight", "roberta": "roberta.encoder.layer.2.output.dense.weight",
-		"qwen2": "model.layers.1.self_attn.q_proj.bias", "nomic-bert": "encoder.layers.0.attn.Wqkv.weight",
+		"qwen2": "model.layers.1.self_attn.q_proj.bias", "nomic-bert": "encoder.layers.0.attn.Wqkv.weight", "gte-new": "new.encoder.layer.0.attention.qkv_proj.weight",
 	} {
 		m, err := convert.Open(filepath.Join("../testdata/models", name), convert.OpenOptions{})
 		if err != nil {

@@ -19,14 +19,15 @@ type ropeConfig struct {
 
 // ropeParameters are the settings of one kind of rotary position.
 type ropeParameters struct {
-	Type             string  `json:"rope_type"`
-	OldType          string  `json:"type"` // transformers before 4.43
-	Theta            float64 `json:"rope_theta"`
-	Partial          float64 `json:"partial_rotary_factor"` // see share
-	Factor           float64 `json:"factor"`
-	LowFreqFactor    float64 `json:"low_freq_factor"`
-	HighFreqFactor   float64 `json:"high_freq_factor"`
-	OriginalPosition float64 `json:"original_max_position_embeddings"` // 0: max_position_embeddings
+	Type             string   `json:"rope_type"`
+	OldType          string   `json:"type"` // transformers before 4.43
+	Theta            float64  `json:"rope_theta"`
+	Partial          float64  `json:"partial_rotary_factor"` // see share
+	Factor           float64  `json:"factor"`
+	LowFreqFactor    float64  `json:"low_freq_factor"`
+	HighFreqFactor   float64  `json:"high_freq_factor"`
+	OriginalPosition float64  `json:"original_max_position_embeddings"` // 0: max_position_embeddings
+	MixedB           *float64 `json:"mixed_b"`                          // ntk's other form, which is not known
 
 	// yarn's, with the defaults of its paper
 	AttentionFactor float64 `json:"attention_factor"` // 0: made of the factor

@@ -27,6 +27,7 @@ var ropeScalings = map[string]ropeScaling{
 	"default": {scale: unscaled, valid: always},
 	"linear":  {scale: func(p ropeParameters, _, _ int, inv float64) float64 { return inv / p.Factor }, valid: hasFactor},
 	"dynamic": {scale: unscaled, valid: hasFactor, longer: true}, // and dynamicStretch
+	"ntk":     {scale: ntkScaling, valid: func(p ropeParameters) bool { return hasFactor(p) && p.MixedB == nil }},
 	"llama3":  {scale: llama3Scaling, valid: validLlama3},
 	"yarn":    {scale: yarnScaling, valid: hasFactor, longer: true},
 }
@@ -36,6 +37,12 @@ func unscaled(_ ropeParameters, _, _ int, inv float64) float64 { return inv }
 func always(ropeParameters) bool { return true }
 
 func hasFactor(p ropeParameters) bool { return p.Factor >= 1 && p.OriginalPosition > 0 }
+
+// ntkScaling is that of gte's original code for all texts, whatever their length: the base times the factor f, and every
+// angle over f to the power of 2/dim, so that the slowest pair turns as far over f times the tokens as it did.
+func ntkScaling(p ropeParameters, i, dim int, inv float64) float64 {
+	return inv * math.Pow(p.Factor, -float64(2*i+2)/float64(dim))
+}
 
 func validLlama3(p ropeParameters) bool {
 	return p.Factor > 0 && p.LowFreqFactor > 0 && p.HighFreqFactor > p.LowFreqFactor && p.OriginalPosition > 0

@@ -53,11 +53,12 @@ func TestRopeAngles(t *testing.T) {
 
 func TestRopeMistakes(t *testing.T) {
 	for _, test := range []struct{ parameters, want string }{
-		{`{"rope_type": "spiral"}`, `rope_type "spiral" is not known; known: ["default" "dynamic" "linear" "llama3" "yarn"]`},
+		{`{"rope_type": "spiral"}`, `rope_type "spiral" is not known; known: ["default" "dynamic" "linear" "llama3" "ntk" "yarn"]`},
 		{`{"rope_type": "longrope", "factor": 4, "long_factor": [1], "short_factor": [1]}`, `rope_type "longrope" is not known`},
 		{`{"type": "su"}`, `rope_type "su" is not known`},
 		{`{"rope_type": "linear"}`, `rope_type "linear" with impossible parameters`},
 		{`{"rope_type": "dynamic", "factor": 0.5}`, "factor 0.5"},
+		{`{"rope_type": "ntk", "factor": 8, "mixed_b": 0.5}`, "factor 8"},
 		{`{"rope_type": "yarn", "factor": -4}`, "factor -4"},
 		{`{"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}`, "low_freq_factor 4, high_freq_factor 1"},
 		{`{"rope_type": "default", "rope_theta": -1}`, "rope_theta -1"},

@@ -69,7 +69,7 @@ func rows(x *tokens) [][]int64 {
 	return slices.Collect(slices.Chunk(x.data, int(x.shape[1])))
 }
 
-var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert"}
+var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert", "gte"}
 
 // What Save writes of a trained model loads in transformers: every tensor has its place, and the
 // hidden states are those of the graph.

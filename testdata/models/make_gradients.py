@@ -7,7 +7,11 @@ over 0.05. A tensor of more than 512 elements is stored as every (n // 256)-th o
 import json, os, sys, tempfile
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, MistralConfig, MistralModel
+from transformers import MistralConfig, MistralModel
+
+from make_checkpoints import load
+
+RENAMED = ("nomic-bert", "gte", "gte-new")  # the class has other names than the checkpoint
 
 root, names = sys.argv[1], sys.argv[2:]
 torch.set_num_threads(1)
@@ -67,9 +71,9 @@ def vector(model, ids, mask, types, kept):
 
 
 def gradients(model, name):
-    """Gradients by name: the class's, or for nomic-bert, whose class splits and renames its checkpoint, the checkpoint's."""
+    """Gradients by name: the class's, or where the class splits and renames its checkpoint, the checkpoint's."""
     found = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
-    if name != "nomic-bert":
+    if name not in RENAMED:
         return found
     with tempfile.TemporaryDirectory() as folder:  # the library's own way back
         for p in model.parameters():
@@ -88,7 +92,7 @@ for name in names or sorted(os.listdir(root)):
     if name == "nvembed":
         model = NVEmbed(folder).eval()
     else:
-        model = AutoModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+        model = load(folder)
     rows = [None] * 4
     for i in mask.sum(1).argsort().tolist():
         rows[i] = vector(model, ids[i], mask[i], None if types is None else types[i], kept[i])

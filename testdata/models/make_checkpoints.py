@@ -1,0 +1,114 @@
+"""Tiny checkpoints with their reference values: make_checkpoints.py OUT [NAME ...] writes OUT/NAME.
+
+Weights are random, the library saves them and loads them again, and computes in float32 with eager attention. gte-new is
+gte as its authors published it: model_type "new", tensors under "new.", rope_scaling "ntk"; its values are those of the
+library's gte class, which the same tensors and angles are given to (as_gte).
+"""
+import json, os, shutil, sys, tempfile
+import torch, transformers, safetensors
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, GteConfig, GteModel
+
+VOCAB = 128
+LENGTHS = [14, 9, 5, 1]
+
+
+def fill(model, seed):
+    """Matrices N(0, 0.2), gains 1 + 0.1 N, biases 0.1 N: a wrong epsilon or activation shows."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            gain = ("norm" in name.lower() or "_ln" in name) and name.endswith("weight")
+            p.copy_(1 + 0.1 * torch.randn_like(p) if gain else (0.2 if p.dim() > 1 else 0.1) * torch.randn_like(p))
+
+
+def as_gte(folder):
+    """The library's gte with the tensors and the angles of a published checkpoint. NTK-aware scaling there is the base times
+    the factor f and every angle over f to the power of 2/d, d being the size of a head: linear scaling of another base."""
+    with tempfile.TemporaryDirectory() as copy:
+        c = json.load(open(f"{folder}/config.json"))
+        f, size = c["rope_scaling"]["factor"], c["hidden_size"] // c["num_attention_heads"]
+        c["rope_parameters"] = {"rope_type": "linear", "rope_theta": c.pop("rope_theta") * f, "factor": f ** (2 / size)}
+        del c["rope_scaling"]
+        c["model_type"] = "gte"
+        json.dump(c, open(f"{copy}/config.json", "w"))
+        shutil.copy(f"{folder}/model.safetensors", copy)
+        return GteModel.from_pretrained(copy, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+def publish(folder):
+    """What the library saved of gte, in the form of its authors' code."""
+    c = json.load(open(f"{folder}/config.json"))
+    for key in ("rope_parameters", "transformers_version", "dtype"):
+        del c[key]
+    c |= {"architectures": ["NewForTokenClassification"], "model_type": "new", "torch_dtype": "float32", "layer_norm_type": "layer_norm",
+          "logn_attention_clip1": False, "logn_attention_scale": False, "pack_qkv": True, "position_embedding_type": "rope",
+          "rope_theta": 100.0, "rope_scaling": {"factor": 8.0, "type": "ntk"}, "unpad_inputs": False, "use_memory_efficient_attention": False}
+    json.dump(c, open(f"{folder}/config.json", "w"), indent=2)
+    tensors = {f"new.{k}": v for k, v in load_file(f"{folder}/model.safetensors").items()}
+    tensors |= {"classifier.weight": torch.randn(1, c["hidden_size"]), "classifier.bias": torch.randn(1)}
+    save_file(tensors, f"{folder}/model.safetensors", {"format": "pt"})
+
+
+def load(folder):
+    if json.load(open(f"{folder}/config.json"))["model_type"] == "new":
+        return as_gte(folder)
+    return AutoModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+def pool(h, mask, name, out):
+    order, n = mask.cumsum(1) * mask, mask.sum(1)
+    of = lambda kept: (h * kept[..., None]).sum(1) / kept.sum(1)[:, None]
+    pooled = {"mean": of(mask), "last_8": of(mask * (order > (n - 8)[:, None])),
+              "cls": of(mask * (order == 1)), "last": of(mask * (order == n[:, None]))}
+    for k, v in pooled.items():
+        out[f"{name}.sentence_embedding.{k}"] = v
+        out[f"{name}.sentence_embedding.{k}_norm"] = torch.nn.functional.normalize(v, dim=-1)
+
+
+def make(folder, model, seed, rewrite=None):
+    """Saves a model and what it computes of four texts, padded right, and left where that is no other position."""
+    shutil.rmtree(folder, ignore_errors=True)
+    fill(model, seed)
+    model.save_pretrained(folder)
+    for f in set(os.listdir(folder)) - {"config.json", "model.safetensors"}:
+        os.remove(f"{folder}/{f}")
+    if rewrite:
+        rewrite(folder)
+    model = load(folder)
+    lengths = torch.tensor(LENGTHS)
+    mask = (torch.arange(max(LENGTHS))[None] < lengths[:, None]).long()
+    ids = torch.randint(5, VOCAB, mask.shape) * mask
+    types = {}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        types = {"token_type_ids": torch.randint(0, model.config.type_vocab_size, mask.shape) * mask}
+    states = lambda **given: model(output_hidden_states=True, **given).hidden_states
+    with torch.no_grad():
+        h = states(input_ids=ids, attention_mask=mask, **types)
+        out = {"right.input_ids": ids, "right.attention_mask": mask, "right.last_hidden_state": h[-1]}
+        out |= {f"right.{k}": v for k, v in types.items()} | {f"right.hidden_states.{i}": x for i, x in enumerate(h)}
+        pool(h[-1], mask, "right", out)
+        if types:
+            out["zero_types.last_hidden_state"] = states(input_ids=ids, attention_mask=mask)[-1]
+    save_file({k: v.contiguous().clone() for k, v in out.items()}, f"{folder}/expected.safetensors")
+    with open(f"{folder}/expected.json", "w") as f:
+        json.dump({"name": os.path.basename(folder), "seed": seed, "tolerance": {"atol": 2e-5, "rtol": 1e-5},
+                   "versions": {m.__name__: m.__version__ for m in (torch, transformers, safetensors)}}, f, indent=1)
+    print(folder, len(out), "tensors, mean size", h[-1].abs().mean().item())
+
+
+def gte(**k):
+    return GteModel(GteConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48,
+                              max_position_embeddings=64, pad_token_id=0, **k))
+
+
+CASES = {
+    "gte": (1210, lambda: gte(type_vocab_size=2), None),
+    "gte-new": (1220, lambda: gte(type_vocab_size=0), publish),
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name in sys.argv[2:] or CASES:
+        seed, model, rewrite = CASES[name]
+        make(f"{sys.argv[1]}/{name}", model(), seed, rewrite)
