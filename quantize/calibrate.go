@@ -49,8 +49,8 @@ func (j *job) record(values []*graph.Value, use func(mask []int64, values [][]fl
 }
 
 // perToken reports whether v has a row of features for each token, [batch, sequence, features]: the
-// pooled vector, which a Dense module multiplies, has not.
+// pooled vector, which a Dense module multiplies, has not, nor has the table of distances that DeBERTa multiplies, [1, distances, features].
 func perToken(v *graph.Value) bool {
 	s := v.Shape()
-	return len(s) == 3 && !s[1].Known()
+	return len(s) == 3 && !s[0].Known() && !s[1].Known()
 }

@@ -171,10 +171,16 @@ func (j *job) measureGrams() error {
 	if err == nil && tokens == 0 {
 		err = errNoTokens
 	}
-	for i, sum := range sums {
-		taken[values[i]].sum = sum
+	if err != nil {
+		return err
 	}
-	return err
+	for i, sum := range sums {
+		g := taken[values[i]]
+		if g.sum = sum; len(sum) != g.k*g.k {
+			return fmt.Errorf("value %q has %d products of features, want %d²", values[i].Name, len(sum), g.k)
+		}
+	}
+	return nil
 }
 
 // on is o for another target.

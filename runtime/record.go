@@ -93,6 +93,7 @@ func (r *Recorder) record(ctx context.Context, path string, m *graph.Model, valu
 		return err
 	}
 	defer session.Close()
+	features := make([]int, len(names)) // of a token
 	for _, b := range r.batches {
 		inputs, mask, err := r.inputs(session.Inputs, b)
 		if err != nil {
@@ -105,7 +106,10 @@ func (r *Recorder) record(ctx context.Context, path string, m *graph.Model, valu
 		got := make([][]float32, len(names))
 		for i, name := range names {
 			data, ok := outputs[name].Data.([]float32)
-			if !ok || len(data)%len(mask) != 0 || len(data) == 0 {
+			if features[i] == 0 {
+				features[i] = len(data) / len(mask)
+			}
+			if !ok || len(data) != features[i]*len(mask) || len(data) == 0 {
 				return fmt.Errorf("value %q has shape %v for %d tokens, want features of each", values[i].Name, outputs[name].Shape, len(mask))
 			}
 			got[i] = data
