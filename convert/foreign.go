@@ -224,8 +224,8 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	switch {
 	case tokens == nil && text == nil:
 		return noVectors(g.Outputs)
-	case text != nil && repool && tokens == nil:
-		return fmt.Errorf("pooling or normalization cannot be changed: the graph has no vector per token, only %v", text)
+	case tokens == nil:
+		return m.endText(text, o)
 	case text != nil && !repool:
 		m.keepOutputs(tokens, text)
 		return nil
@@ -252,6 +252,37 @@ func (m *Model) nameOutputs(o OpenOptions) error {
 	}
 	v.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), size)
 	m.keepOutputs(tokens, v)
+	return nil
+}
+
+// endText takes text, the vectors of texts, from a graph that has none of tokens: they can be normalized, but they are pooled
+// as they are.
+func (m *Model) endText(text *graph.Value, o OpenOptions) error {
+	pooling, ours := m.Graph.Meta(metaPooling)
+	normalize := o.Normalize != nil && *o.Normalize
+	switch {
+	case m.Modules.PromptPooling != PromptPooled && find(m.Graph.Graph.Inputs, poolingMask) == nil,
+		o.Pooling != "" && (!ours || pooling != m.Modules.PoolingName()):
+		return fmt.Errorf("pooling cannot be changed: the graph has no vector per token, only %v", text)
+	case ours && m.normalizes() && !m.Modules.Normalize && !o.Unnormalized:
+		return fmt.Errorf("normalization cannot be taken out: the graph has no vector per token, only %v", text)
+	case ours:
+		normalize = m.Modules.Normalize && !m.normalizes()
+	case !m.Modules.Found && o.Normalize == nil:
+		m.Modules.Normalize = text.Def().Is("Div") || text.Def().Is("LpNormalization")
+	}
+	if normalize && o.Unnormalized {
+		m.unnormalized = true
+	} else if normalize {
+		b := freshBuilder(m.Graph.Graph)
+		unit := newPooler(b, m.Graph.Opset(""), tokenVectors{}).normalize(text)
+		if b.Err() != nil {
+			return b.Err()
+		}
+		unit.Type = text.Type
+		text = unit
+	}
+	m.keepOutputs(nil, text)
 	return nil
 }
 

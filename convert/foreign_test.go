@@ -1,6 +1,7 @@
 package convert_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -358,5 +359,70 @@ func TestForeignFunctions(t *testing.T) {
 	}
 	if layers, err := graph.Layers(called.Graph); err != nil || len(layers) != 3 {
 		t.Errorf("%d blocks: %v", len(layers), err)
+	}
+}
+
+// Vectors of texts alone can be given length 1 and be cut, but not pooled otherwise. Training takes them before they have it.
+func TestForeignTextAlone(t *testing.T) {
+	pooled := func(normalized bool) string {
+		return foreign(t, "bert", 17, nil, func(g *graph.Graph) {
+			text := g.Output("sentence_embedding")
+			if !normalized {
+				text.Name, text = "before", text.Def().Input(0)
+				text.Name = "sentence_embedding"
+			}
+			text.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), graph.Size(32))
+			g.Outputs = []*graph.Value{text}
+		})
+	}
+	yes, no := true, false
+	e := readExpected(t, "../testdata/models/bert")
+	unit := e.floats(t, "right.sentence_embedding.mean_norm")
+	for _, test := range []struct {
+		name       string
+		normalized bool
+		open       convert.OpenOptions
+		unit       bool
+	}{
+		{"as it is", true, convert.OpenOptions{}, true},
+		{"asked for what it is", true, convert.OpenOptions{Normalize: &yes}, true},
+		{"normalized", false, convert.OpenOptions{Normalize: &yes}, true},
+		{"not normalized", false, convert.OpenOptions{Normalize: &no}, false},
+		{"to be trained", false, convert.OpenOptions{Normalize: &yes, Unnormalized: true}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.open.Tokenizer = "../testdata/models/bert/tokenizer.json"
+			m, err := convert.Open(pooled(test.normalized), test.open)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if _, err := m.Raise(); err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			if _, err := convert.Save(context.Background(), out, m, convert.SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			saved, err := convert.Open(filepath.Join(out, "onnx", "model.onnx"), convert.OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer saved.Close()
+			if saved.Modules.Normalize != test.unit {
+				t.Errorf("the file says normalized %t, want %t", saved.Modules.Normalize, test.unit)
+			}
+			want := unit
+			if !test.unit {
+				want = e.floats(t, "right.sentence_embedding.mean")
+			}
+			e.checkPooled(t, session(t, encode(t, saved)), want)
+			if err := saved.Truncate(8); err != nil || saved.Dim != 8 {
+				t.Errorf("cut to %d features: %v", saved.Dim, err)
+			}
+		})
+	}
+	if _, err := convert.Open(pooled(true), convert.OpenOptions{Pooling: "cls"}); err == nil || !strings.Contains(err.Error(), "pooling cannot be changed") {
+		t.Errorf("pooled otherwise: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (m *Model) truncateForeign() error {
 	tokens := find(g.Outputs, "last_hidden_state")
 	switch {
 	case tokens == nil:
-		return errors.New("the graph has no vector per token, so its pooling cannot be changed")
+		return m.truncateText()
 	case len(m.Modules.Dense) > 0:
 		return errors.New("Dense modules cannot be put behind an ONNX file; truncate the checkpoint")
 	case m.Sizes.Hidden == 0:
@@ -71,6 +71,25 @@ func (m *Model) truncateForeign() error {
 	v.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), graph.Size(int64(dim)))
 	m.Dim = dim
 	m.keepOutputs(tokens, v)
+	return nil
+}
+
+// truncateText cuts the vectors of texts of a graph that has none of tokens. If they had length 1, the beginnings get it again.
+func (m *Model) truncateText() error {
+	g := m.Graph.Graph
+	whole := find(g.Outputs, "sentence_embedding")
+	whole.Name = "sentence_embedding/whole"
+	b := freshBuilder(g)
+	v := b.Slice(whole, -1, 0, int64(m.Modules.Truncate))
+	if m.Modules.Normalize {
+		v = newPooler(b, m.Graph.Opset(""), tokenVectors{}).normalize(v)
+	}
+	if err := b.Err(); err != nil {
+		return err
+	}
+	v.Type = graph.TensorType(graph.Float, graph.Symbol("batch"), graph.Size(int64(m.Modules.Truncate)))
+	m.Dim = m.Modules.Truncate
+	m.keepOutputs(nil, v)
 	return nil
 }
 
