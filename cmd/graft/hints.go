@@ -16,7 +16,7 @@ var hints = []struct {
 	is   func(error) bool
 	text string
 }{
-	{func(err error) bool { return errors.Is(err, runtime.ErrNoTokenizer) }, "put tokenizer.json beside the model, or name it with --tokenizer FILE; of vocab.txt or a .model file, transformers' AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) makes one"},
+	{func(err error) bool { return errors.Is(err, runtime.ErrNoTokenizer) }, "put tokenizer.json beside the model, or name it with --tokenizer FILE; of a slow tokenizer's files, transformers' AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) makes one"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrNoDataset) }, "name the folder of the data with --data DIR"},
 	{func(err error) bool { return errors.Is(err, evaluate.ErrOtherSettings) }, "add --overwrite to replace it, or name another folder with -o"},
 	{func(err error) bool { var n *mine.NoneError; return errors.As(err, &n) }, "take nearer ranks with --range, give more candidates with --corpus, or loosen the limits of the scores"},
