@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,8 +103,16 @@ func (t *translation) readPaddle(path string) error {
 			t.source.put(x, from.raw[name].dtype)
 		}
 	}
+	if name := p.family.pieces; name != "" && t.has(paddlePieces) && !t.has(name) {
+		if err := os.Rename(filepath.Join(t.dir, paddlePieces), filepath.Join(t.dir, name)); err != nil { // a link
+			return err
+		}
+	}
 	return t.replace("config.json", p.config)
 }
+
+// paddlePieces is PaddleNLP's name of every tokenizer of SentencePiece.
+const paddlePieces = "sentencepiece.bpe.model"
 
 // paddleModel is a checkpoint of PaddleNLP.
 type paddleModel struct {

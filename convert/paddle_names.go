@@ -10,20 +10,21 @@ type paddleFamily struct {
 	class  string                     // its classes' names begin so
 	name   func(tensor string) string // transformers' name of a tensor
 	config func(*paddleModel) error   // what PaddleNLP's class takes where its config is silent or says it otherwise
+	pieces string                     // transformers' name of sentencepiece.bpe.model; "": the same
 }
 
 // paddleFamilies are by model_type in transformers.
 var paddleFamilies = map[string]paddleFamily{
-	"bert":        {"Bert", encoderName, (*paddleModel).encoder},
-	"ernie":       {"Ernie", encoderName, (*paddleModel).ernie},
-	"roberta":     {"Roberta", encoderName, (*paddleModel).encoder},
-	"electra":     {"Electra", encoderName, (*paddleModel).encoder},
-	"xlm-roberta": {"XLMRoberta", sameName, (*paddleModel).encoder},
-	"llama":       {"Llama", decoderName, (*paddleModel).llama},
-	"mistral":     {"Mistral", decoderName, (*paddleModel).decoder},
-	"qwen2":       {"Qwen2", decoderName, (*paddleModel).decoder},
-	"qwen3":       {"Qwen3", decoderName, (*paddleModel).decoder},
-	"nvembed":     {"NVEncode", latentName, (*paddleModel).nvembed},
+	"bert":        {"Bert", encoderName, (*paddleModel).encoder, ""},
+	"ernie":       {"Ernie", encoderName, (*paddleModel).ernie, ""},
+	"roberta":     {"Roberta", encoderName, (*paddleModel).encoder, ""},
+	"electra":     {"Electra", encoderName, (*paddleModel).encoder, ""},
+	"xlm-roberta": {"XLMRoberta", sameName, (*paddleModel).encoder, ""},
+	"llama":       {"Llama", decoderName, (*paddleModel).llama, "tokenizer.model"},
+	"mistral":     {"Mistral", decoderName, (*paddleModel).decoder, "tokenizer.model"},
+	"qwen2":       {"Qwen2", decoderName, (*paddleModel).decoder, ""},
+	"qwen3":       {"Qwen3", decoderName, (*paddleModel).decoder, ""},
+	"nvembed":     {"NVEncode", latentName, (*paddleModel).nvembed, "tokenizer.model"},
 }
 
 // paddleClass is a class of PaddleNLP: the family, and what it is for.

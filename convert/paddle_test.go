@@ -64,6 +64,34 @@ func TestPaddleTokenizer(t *testing.T) {
 	}
 }
 
+// A decoder's SentencePiece tokenizer, as PaddleNLP names it, is the one that transformers has in its place.
+func TestPaddlePieces(t *testing.T) {
+	pieces, err := os.ReadFile("../testdata/tokenizers/slow/llama.model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for name, from := range map[string]string{"sentencepiece.bpe.model": "../testdata/paddle/llama", "tokenizer.model": "../testdata/models/llama"} {
+		dir := copyDir(t, from)
+		os.Remove(filepath.Join(dir, "tokenizer.json"))
+		const config = `{"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true, "add_eos_token": false,
+			"sp_model_kwargs": null, "decode_with_prefix_space": false, "added_tokens_decoder": {}, "tokenizer_class": "LlamaTokenizer"}`
+		for file, content := range map[string]string{name: string(pieces), "tokenizer_config.json": config} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file, err := os.ReadFile(open(t, dir, convert.OpenOptions{}).Tokenizer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, string(file))
+	}
+	if made[0] != made[1] {
+		t.Error("the tokenizers differ")
+	}
+}
+
 // Longer positions in the words of PaddleNLP's config give the hidden states that PaddleNLP computes.
 func TestPaddleRope(t *testing.T) {
 	for _, kind := range []string{"linear", "ntk"} {
