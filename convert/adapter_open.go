@@ -13,8 +13,8 @@ import (
 	"graft/graph/pass"
 )
 
-// isAdapter reports whether a directory holds an adapter and no model.
-func isAdapter(dir string) bool {
+// IsAdapter reports whether a directory holds a LoRA adapter, of PEFT or of PaddleNLP, and no model.
+func IsAdapter(dir string) bool {
 	return exists(filepath.Join(dir, adapterConfigFile)) && !exists(filepath.Join(dir, "config.json")) || isPaddleAdapter(dir)
 }
 
@@ -69,7 +69,7 @@ func (a *Adapter) openOn(base string, o OpenOptions) (*Model, error) {
 }
 
 func (a *Adapter) openBase(base string, o OpenOptions) (*Model, error) {
-	if isAdapter(base) {
+	if IsAdapter(base) {
 		return nil, errors.New("the adapter's base is an adapter itself; export it first")
 	}
 	o, err := a.settings(o)

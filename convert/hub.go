@@ -128,7 +128,7 @@ func (c *hubRepo) cached(rev string) string {
 	dir := c.snapshot(rev)
 	sha := filepath.Base(dir)
 	has := func(name string) bool { return exists(filepath.Join(dir, name)) }
-	if commit.MatchString(sha) && isAdapter(dir) && slices.ContainsFunc(adapterFiles, has) && complete(dir) {
+	if commit.MatchString(sha) && IsAdapter(dir) && slices.ContainsFunc(adapterFiles, has) && complete(dir) {
 		return dir
 	}
 	if !commit.MatchString(sha) || !has("config.json") && !has(paddleConfigFile) {

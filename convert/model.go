@@ -116,7 +116,7 @@ func open(path string, o OpenOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Adapter != "" || isAdapter(path) {
+	if o.Adapter != "" || IsAdapter(path) {
 		return openAdapted(path, o)
 	}
 	info, err := os.Stat(path)

@@ -34,7 +34,7 @@ func (t *trainee) warn(text string) { t.progress.say("graft: warning: " + text) 
 
 // openTrainee opens MODEL and settles what depends on it: lengths, prompts, Matryoshka's widths.
 func openTrainee(ctx context.Context, o *trainOptions, p *trainProgress) (*trainee, error) {
-	if o.train.FineTuneType == "lora" && fileExists(filepath.Join(o.model, "adapter_config.json")) && !fileExists(filepath.Join(o.model, "config.json")) {
+	if o.train.FineTuneType == "lora" && convert.IsAdapter(o.model) {
 		return nil, withHint(usagef("train: %q is an adapter: another one over it has no base model", o.model),
 			"graft export merges it into a model, which can be trained")
 	}
