@@ -246,6 +246,9 @@ func TestAdapterOfONNX(t *testing.T) {
 	want := outputs(t, g, b)
 	again := open(t, dir, convert.OpenOptions{})
 	within(t, "opened", b, outputs(t, again.Graph, b), want, 1e-5)
+	if again.Graph.ProducerName != "graft" {
+		t.Errorf("made by %q: an engine would be given the form that passes look for", again.Graph.ProducerName)
+	}
 	out, _ := save(t, dir, convert.OpenOptions{}, convert.SaveOptions{})
 	within(t, "exported", b, run(t, openFile(t, filepath.Join(out, "onnx", "model.onnx")), b), want, 1e-5)
 }

@@ -23,9 +23,10 @@ func (m *Model) Raise() (pass.RaiseReport, error) {
 		return pass.RaiseReport{}, err
 	}
 	report, err := pass.Raise(m.Graph)
-	if err != nil {
+	if err != nil || report.Kept != nil {
 		return report, err
 	}
+	m.Graph.ProducerName = "graft" // what runs it lowers it first
 	before := len(m.Graph.Graph.Initializers)
 	if shared, err := pass.Run(m.Graph, pass.Share); err != nil || !shared {
 		return report, err

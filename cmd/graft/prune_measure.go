@@ -99,7 +99,6 @@ func (o *measureOptions) quality(m *convert.Model, stderr io.Writer) prune.Quali
 			return 0, err
 		}
 		run.ID, run.Graph = "pruning", g.Clone()
-		run.Graph.ProducerName = "graft" // in the IR's form, whoever made the file
 		e, err := runtime.Open(ctx, run, runtime.Options{Provider: "cpu", Threads: o.threads})
 		if err != nil {
 			return 0, err
