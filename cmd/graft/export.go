@@ -47,7 +47,7 @@ func exportCommand() *cli.Command {
 			&cli.GenericFlag{Name: "add-bos-token", Value: &optionalBool{&o.open.AddBOSToken}, Usage: "0 or 1: write a tokenizer that begins each text with the bos token"},
 			&cli.GenericFlag{Name: "add-eos-token", Value: &optionalBool{&o.open.AddEOSToken}, Usage: "0 or 1: write a tokenizer that ends each text with the eos token"},
 			&cli.StringFlag{Name: "tokenizer", Destination: &o.open.Tokenizer, Usage: "tokenizer.json `FILE`, where it is not beside the model"},
-			&cli.StringFlag{Name: "adapter", Destination: &o.open.Adapter, Usage: "LoRA adapter in PEFT's format to merge into MODEL: a `DIR` or hf:org/name"},
+			&cli.StringFlag{Name: "adapter", Destination: &o.open.Adapter, Usage: "LoRA adapter in PEFT's or PaddleNLP's format to merge into MODEL: a `DIR` or hf:org/name"},
 			&cli.BoolFlag{Name: "bidirectional", Destination: &o.open.Bidirectional, Usage: "let a decoder's tokens attend to those behind them"},
 			&cli.BoolFlag{Name: "external-data", Destination: &o.save.External, Usage: "put the weights beside the ONNX file, whatever their size (over 1 GiB they always are)"},
 			&cli.StringFlag{Name: "variant", Destination: &o.save.Variant, Usage: "add onnx/model_`NAME`.onnx to the directory instead of making one"},
