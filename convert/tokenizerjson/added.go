@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // addedToken is a token that is found in a text before the model sees it, as tokenizer.json keeps it.
@@ -88,7 +89,7 @@ type specialToken struct {
 	said bool
 }
 
-// specialTokens are the special tokens in the order of the roles, each once; m.named gets their names.
+// specialTokens are the special tokens in the order of the roles, those of several roles once; m.named gets their names.
 func (m *maker) specialTokens() ([]specialToken, error) {
 	m.named = map[string]string{}
 	byContent := map[string]addedToken{}
@@ -102,7 +103,8 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, given := m.settings.values[role+"_token"]; !given {
+		_, given := m.settings.values[role+"_token"]
+		if !given {
 			t, text = addedToken{Content: m.class.special[role], Special: true}, true
 			// One that only the class names would get an id beyond the embedding table.
 			if _, has := m.id(t.Content); !has && byContent[t.Content].Content == "" {
@@ -113,7 +115,7 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 			continue
 		}
 		said := !text
-		if known, ok := byContent[t.Content]; ok && m.settings.has("added_tokens_decoder") {
+		if known, ok := byContent[t.Content]; ok && given && m.settings.has("added_tokens_decoder") {
 			t, said = known, true
 		} else if how, ok := m.class.wrapped[role]; ok && text {
 			how.Content = t.Content
@@ -131,9 +133,8 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 	}
 	for _, t := range additional {
 		if !seen[t.Content] {
-			list = append(list, specialToken{t, false})
+			list = append(list, t)
 		}
-		seen[t.Content] = true
 	}
 	return list, nil
 }
@@ -150,7 +151,8 @@ func (m *maker) addTokens() error {
 		isSpecial[t.Content] = true
 	}
 	known := map[string]bool{}
-	for _, t := range m.added {
+	own := slices.Clone(m.added) // the vocabulary's, which the library leaves as they are where the configuration says the same somewhere
+	for _, t := range own {
 		known[t.Content] = true
 	}
 	for _, t := range m.settings.numbered {
@@ -167,8 +169,9 @@ func (m *maker) addTokens() error {
 		}
 	}
 	for _, t := range special {
-		if t.said || !known[t.Content] {
-			t.Special = true
+		t.Special = true
+		same := func(o addedToken) bool { o.ID = t.ID; return o == t.addedToken }
+		if (t.said || !known[t.Content]) && !slices.ContainsFunc(own, same) {
 			m.add(t.addedToken)
 		}
 	}

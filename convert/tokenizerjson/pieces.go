@@ -156,18 +156,13 @@ func (m *maker) fairseqModel(first []piece, skip int) error {
 	if err != nil {
 		return err
 	}
-	prefix, err := m.settings.flag("add_prefix_space", true)
-	if err != nil {
-		return err
-	}
 	steps := []any{object{"type": "Strip", "strip_left": false, "strip_right": true}, replaceMatch(" {2,}", underline)}
 	if sp.charsmap != nil {
 		charsmap := base64.StdEncoding.EncodeToString(sp.charsmap)
 		steps = slices.Insert(steps, 0, any(object{"type": "Precompiled", "precompiled_charsmap": charsmap}))
 	}
 	m.file["normalizer"] = sequence("Sequence", "normalizers", steps...)
-	scheme := map[bool]string{true: "always", false: "never"}[prefix]
-	m.file["pre_tokenizer"], m.file["decoder"] = metaspace(scheme, true), metaspace(scheme, true)
+	m.file["pre_tokenizer"], m.file["decoder"] = metaspace("always", true), metaspace("always", true)
 	vocab := append(slices.Concat(first, sp.pieces[skip:]), piece{text: "<mask>"})
 	return m.pieceModel(sp, vocab, sp.ids(), 3, false)
 }

@@ -187,8 +187,8 @@ func (s *settings) token(role string) (t addedToken, text bool, err error) {
 }
 
 // additional are the further special tokens.
-func (s *settings) additional(otherwise []string) ([]addedToken, error) {
-	var list []addedToken
+func (s *settings) additional(otherwise []string) ([]specialToken, error) {
+	var list []specialToken
 	var raws []json.RawMessage
 	if s.has(additionalKey) {
 		if err := lines.Unmarshal(s.values[additionalKey], &raws); err != nil {
@@ -201,13 +201,13 @@ func (s *settings) additional(otherwise []string) ([]addedToken, error) {
 		}
 	}
 	for _, raw := range raws {
-		t, _, err := readToken(raw)
+		t, text, err := readToken(raw)
 		if err != nil {
 			return nil, fmt.Errorf("tokenizer_config.json: %s: %w", additionalKey, err)
 		}
 		if t.Content != "" {
 			t.Special = true
-			list = append(list, t)
+			list = append(list, specialToken{t, !text})
 		}
 	}
 	return list, nil
