@@ -128,8 +128,12 @@ func (p *paddleModel) encoder() error {
 	return nil
 }
 
-// ernie is an encoder whose class gives all its norms one epsilon, whatever the config says.
+// ernie is an encoder whose class gives all its norms one epsilon, whatever the config says. The config may name the task type of
+// texts that name none, which transformers' has no word for.
 func (p *paddleModel) ernie() error {
+	if task := p.number("task_id"); task != 0 && p.config["use_task_id"] == true {
+		return fmt.Errorf("task_id is %d, which is not supported", task)
+	}
 	p.config["layer_norm_eps"] = paddleEpsilon
 	return p.encoder()
 }

@@ -231,8 +231,12 @@ func TestPaddleMistakes(t *testing.T) {
 		"another model type": {"llama", `model_type ("gpt")`, config("model_type", "gpt")},
 		"alibi":              {"llama", "alibi is true, which is not supported", config("alibi", true)},
 		"unknown rope":       {"llama", "rope_scaling_type is longrope, which is not supported", config("rope_scaling_type", "longrope")},
-		"other heads":        {"llama-fused", `tensor "layers.0.self_attn.qkv_proj.weight": 64 rows are not those of 5 heads`, config("num_attention_heads", 5)},
-		"latents":            {"nvembed", "are not those of a model of NV-Embed", config("num_key_value_heads", 3)},
+		"task": {"rocketqa", "task_id is 1, which is not supported", func(t *testing.T, dir string) {
+			config("use_task_id", true)(t, dir)
+			config("task_id", 1)(t, dir)
+		}},
+		"other heads": {"llama-fused", `tensor "layers.0.self_attn.qkv_proj.weight": 64 rows are not those of 5 heads`, config("num_attention_heads", 5)},
+		"latents":     {"nvembed", "are not those of a model of NV-Embed", config("num_key_value_heads", 3)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copyDir(t, filepath.Join("../testdata/paddle", test.from))
