@@ -115,9 +115,11 @@ var blockModules = map[string]string{
 	"electra":     bertModules,
 	"mpnet":       "attention.attn.k attention.attn.o attention.attn.q attention.attn.v intermediate.dense output.dense",
 	"distilbert":  "attention.k_lin attention.out_lin attention.q_lin attention.v_lin ffn.lin1 ffn.lin2",
+	"albert":      "attention.dense attention.key attention.query attention.value ffn ffn_output",
 	"modernbert":  "attn.Wo attn.Wqkv mlp.Wi mlp.Wo",
 	"nomic-bert":  "attn.Wqkv attn.out_proj mlp.fc11 mlp.fc12 mlp.fc2",
 	"gte":         "attention.o_proj attention.qkv_proj mlp.down_proj mlp.up_gate_proj",
+	"eurobert":    decoderModules,
 	"llama":       decoderModules,
 	"mistral":     decoderModules,
 	"qwen2":       decoderModules,
@@ -148,14 +150,18 @@ func TestAdapterOfEveryArchitecture(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := regexp.MustCompile(`(^|\.)layers?\.0\.`)
+			first := regexp.MustCompile(`(^|\.)layers?\.0\.|_groups\.0\.albert_layers\.0\.`)
 			var kinds []string
 			for _, name := range modules {
 				if at := first.FindStringIndex(name); at != nil {
 					kinds = append(kinds, name[at[1]:])
 				}
 			}
-			if want := strings.Fields(blockModules[arch.Name]); !slices.Equal(slices.Sorted(slices.Values(kinds)), want) || len(modules) != len(want)*m.Sizes.Layers {
+			blocks := m.Sizes.Layers
+			if arch.Name == "albert" {
+				blocks = 2 // groups, whose layers share their modules
+			}
+			if want := strings.Fields(blockModules[arch.Name]); !slices.Equal(slices.Sorted(slices.Values(kinds)), want) || len(modules) != len(want)*blocks {
 				t.Errorf("%d modules, in each block %q; want %q", len(modules), slices.Sorted(slices.Values(kinds)), want)
 			}
 

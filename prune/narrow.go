@@ -42,6 +42,24 @@ func narrow(g *graph.Graph, u *unit, keep []int, kvKeep []int, heads, kvHeads in
 	return w.pick(u.out.node, 1, u.out.weight, 1-u.out.outAxis, keep)
 }
 
+// countsTokens reports whether n takes sizes of its input, and not the number of features.
+func (w *narrower) countsTokens(n *graph.Node) bool {
+	last := int64(len(n.Input(0).Shape())) - 1
+	if !n.Is("Shape") || last < 0 {
+		return false
+	}
+	if end := n.Int("end", last+1); end <= last { // one below 0 is counted from the back
+		return true
+	}
+	return !slices.ContainsFunc(w.uses[n.Outputs[0]], func(u graph.Use) bool {
+		if !u.Node.Is("Gather") || u.Index != 0 || u.Node.Input(1).Const() == nil {
+			return true
+		}
+		at, err := u.Node.Input(1).Const().Int64s()
+		return err != nil || slices.ContainsFunc(at, func(i int64) bool { return i < 0 || i+n.Int("start", 0) >= last })
+	})
+}
+
 // walk goes back from the unit's product. Nodes are in topological order, so that a value's readers
 // come before its writer.
 func (w *narrower) walk(u *unit) error {
@@ -53,7 +71,7 @@ func (w *narrower) walk(u *unit) error {
 		w.seen[n] = true
 		v := n.Outputs[0]
 		for _, use := range w.uses[v] {
-			if !w.seen[use.Node] && use.Node != u.attention {
+			if !w.seen[use.Node] && use.Node != u.attention && !w.countsTokens(use.Node) {
 				return fmt.Errorf("node %q (%s) reads it too", use.Node.Name, use.Node.Op)
 			}
 		}
@@ -294,7 +312,7 @@ func (w *narrower) pick(n *graph.Node, input int, v *graph.Value, axis int, keep
 		return nil
 	}
 	if transpose != nil {
-		return fmt.Errorf("weight %q is shared", v.Name)
+		return fmt.Errorf("weight %q is shared: all that read it would change", v.Name)
 	}
 	smaller.Name = free(maps.Clone(w.graph.Names()), v.Name)
 	n.Inputs[input] = w.graph.AddInitializer(smaller)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"graft/convert"
@@ -54,6 +55,12 @@ func TestNarrowIsZeroed(t *testing.T) {
 				p, err := prune.NewWidth(context.Background(), m.Graph, w.WidthOptions)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if filepath.Base(dir) == "albert" { // a layer cannot be narrowed by itself
+					if err := p.Apply(m.Graph); err == nil || !strings.Contains(err.Error(), `.weight" is shared`) {
+						t.Errorf("error %v, want one of a shared weight", err)
+					}
+					return
 				}
 				zeroed := m.Graph.Clone()
 				zero(t, zeroed, p)
@@ -160,7 +167,7 @@ func zeroColumns(t *testing.T, w *graph.Value, stays func(column int) bool) {
 }
 
 // headSizes are the models whose config gives the size of a head by itself.
-var headSizes = map[string]bool{"gemma2": true, "gemma3-text": true, "llama-rope-dynamic": true, "llama-rope-yarn": true, "llama": true, "llama-rope-linear": true, "llama-rope-llama3": true, "mistral": true,
+var headSizes = map[string]bool{"eurobert": true, "gemma2": true, "gemma3-text": true, "llama-rope-dynamic": true, "llama-rope-yarn": true, "llama": true, "llama-rope-linear": true, "llama-rope-llama3": true, "mistral": true,
 	"nomic-bert": true, "nvembed": true, "qwen2": true, "qwen3": true}
 
 // A narrower model is saved as a checkpoint where the architecture's config can say how wide it is, and
@@ -168,6 +175,9 @@ var headSizes = map[string]bool{"gemma2": true, "gemma3-text": true, "llama-rope
 func TestNarrowCheckpoint(t *testing.T) {
 	needORT(t)
 	for _, dir := range models(t) {
+		if filepath.Base(dir) == "albert" { // which TestNarrowIsZeroed finds refused
+			continue
+		}
 		for _, w := range widths {
 			t.Run(filepath.Base(dir)+"/"+w.name, func(t *testing.T) {
 				m := openModel(t, dir, convert.OpenOptions{})

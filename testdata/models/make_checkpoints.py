@@ -7,7 +7,7 @@ library's gte class, which the same tensors and angles are given to (as_gte).
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, GteConfig, GteModel
+from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GteConfig, GteModel
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -102,9 +102,21 @@ def gte(**k):
                               max_position_embeddings=64, pad_token_id=0, **k))
 
 
+def albert():
+    return AlbertModel(AlbertConfig(vocab_size=VOCAB, embedding_size=16, hidden_size=32, num_hidden_layers=5, num_hidden_groups=2, num_attention_heads=4,
+                                    intermediate_size=48, max_position_embeddings=64))
+
+
+def eurobert():
+    return EuroBertModel(EuroBertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+                                        intermediate_size=48, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, mask_token_id=3))
+
+
 CASES = {
     "gte": (1210, lambda: gte(type_vocab_size=2), None),
     "gte-new": (1220, lambda: gte(type_vocab_size=0), publish),
+    "albert": (1230, albert, None),
+    "eurobert": (1240, eurobert, None),
 }
 
 if __name__ == "__main__":
