@@ -20,6 +20,7 @@ var simplification = []Pass{
 	Forward,  // first: a Cast or an Identity in between hides constants and equal nodes from what follows
 	Reshapes, // leaves the arithmetic that computed the shapes to Dead
 	Fold,     // leaves constants that are equal, and inputs that nothing reads any more
+	Branches, // leaves an Identity
 	Dedupe,   // leaves nodes and weights that nothing reads any more
 	Dead,     // last: it removes what the others left
 }

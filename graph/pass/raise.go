@@ -86,7 +86,7 @@ func Raise(m *graph.Model) (RaiseReport, error) {
 // prepare removes what stands between the nodes of a formula and says nothing: casts to the type that is there, and the
 // arithmetic of shapes. Weights keep their names, so that nothing else is folded.
 func prepare(m *graph.Model) error {
-	if err := repeat(m, Forward, Reshapes, foldSizes); err != nil {
+	if err := repeat(m, Forward, Reshapes, foldSizes, Branches); err != nil {
 		return fmt.Errorf("prepare to raise: %w", err)
 	}
 	if err := widen(m); err != nil {
@@ -140,6 +140,7 @@ var raiseSteps = []raiseStep{
 	{"tokens in a row", raiseRows},
 	{"queries, keys and values of one product", raisePacked},
 	{"Transpose by rows", raiseTranspose},
+	{"heads in a row", raiseHeadRows},
 	{"norms of heads", raiseHeadNorm},
 	{"RotaryEmbedding", raiseRotary},
 	{"RotaryEmbedding by halves", raiseHalves},

@@ -197,6 +197,7 @@ var scalarOps = map[string]struct {
 	eval func(x, y float64) float64
 }{
 	"Cast":       {1, func(x, _ float64) float64 { return x }},
+	"CastLike":   {1, func(x, _ float64) float64 { return x }},
 	"Squeeze":    {1, func(x, _ float64) float64 { return x }},
 	"Unsqueeze":  {1, func(x, _ float64) float64 { return x }},
 	"Neg":        {1, func(x, _ float64) float64 { return -x }},

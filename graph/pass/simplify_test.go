@@ -293,3 +293,43 @@ func TestRunNamesThePass(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// An If whose condition is known becomes the branch that it takes; branches beside one another may use the same names.
+func TestBranches(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		b := graph.NewBuilder(&graph.Graph{Name: "g"}, nil)
+		x := b.Input("x", graph.TensorType(graph.Float, graph.Size(3)))
+		cond := b.Const(graph.NewTensor("cond", []bool{taken}))
+		count := 0
+		branch := func(op string) *graph.Graph {
+			count++
+			in := graph.NewBuilder(&graph.Graph{Name: op}, nil).Scope("branch_%d", count)
+			two := in.Const(graph.NewTensor("two", []float32{2}, 1))
+			y := in.Op(op, []*graph.Value{x, two})
+			y.Name = "out"
+			in.Graph().Outputs = []*graph.Value{y}
+			return in.Graph()
+		}
+		y := x
+		for range 2 {
+			y = b.Mul(y, b.Op("If", []*graph.Value{cond}, graph.GraphAttr("then_branch", branch("Add")), graph.GraphAttr("else_branch", branch("Sub"))))
+		}
+		same := b.Op("If", []*graph.Value{cond}, graph.GraphAttr("then_branch", branch("Add")), graph.GraphAttr("else_branch", branch("Sub")))
+		b.Output("y", y, graph.TensorType(graph.Float, graph.Size(3)))
+		b.Output("same", same, graph.TensorType(graph.Float, graph.Size(3)))
+		m := &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Version: 18}}, Graph: b.Graph()}
+		in := arrays{"x": floats([]float32{1, 2, 3}, 3)}
+		want := run(t, m, ort.OptimizeOff, in)
+		if changed, err := pass.Run(m, pass.Branches); err != nil || !changed {
+			t.Fatalf("changed %t: %v", changed, err)
+		}
+		if err := graph.Check(m); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, "taken", run(t, m, ort.OptimizeOff, in), want, 0)
+		op := map[bool]string{true: "Add", false: "Sub"}[taken]
+		if got := census(m); got["If"] != 0 || got[op] != 3 {
+			t.Errorf("left: %v, want 3 %s", got, op)
+		}
+	}
+}
