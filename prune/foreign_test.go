@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"graft/convert"
@@ -90,5 +91,55 @@ func TestNarrowSlices(t *testing.T) {
 			near(t, output, got[output], want[output])
 		}
 		want = got
+	}
+}
+
+// Who takes the number of tokens from keys does not see features that go; who takes the number of features does.
+func TestNarrowSizes(t *testing.T) {
+	needORT(t)
+	narrowed := func(whole bool) error {
+		m := openModel(t, filepath.Join("..", "testdata", "models", "bert"), convert.OpenOptions{})
+		g := m.Graph.Graph
+		var keys, last *graph.Value
+		for _, n := range g.Nodes {
+			switch {
+			case n.Is("Attention") && keys == nil:
+				keys = n.Input(1)
+			case n.Is("LayerNormalization"):
+				last = n.Outputs[0]
+			}
+		}
+		b := graph.NewBuilder(g, nil).Scope("sizes")
+		size := b.Size(keys, 1)
+		if whole {
+			size = b.Op("ReduceMax", []*graph.Value{b.Op("Shape", []*graph.Value{keys})}, graph.IntAttr("keepdims", 1))
+		}
+		one := b.Div(b.Cast(size, graph.Float), b.Cast(size, graph.Float))
+		readers := g.Uses()[last]
+		y := b.Mul(last, one)
+		for _, u := range readers {
+			u.Node.Inputs[u.Index] = y
+		}
+		if err := g.Sort(); err != nil {
+			t.Fatal(err)
+		}
+		if err := graph.Infer(m.Graph); err != nil {
+			t.Fatal(err)
+		}
+		p, err := prune.NewWidth(context.Background(), m.Graph, prune.WidthOptions{Heads: 1, Activations: recorder()})
+		if err == nil {
+			err = p.Apply(m.Graph)
+		}
+		if err != nil {
+			return err
+		}
+		outputs(t, m.Graph, probeIDs, probeMask, probeShape)
+		return nil
+	}
+	if err := narrowed(false); err != nil {
+		t.Error(err)
+	}
+	if err := narrowed(true); err == nil || !strings.Contains(err.Error(), "(Shape) reads it too") {
+		t.Errorf("the number of features is read: %v", err)
 	}
 }
