@@ -89,13 +89,7 @@ func TestGGUFTokenizer(t *testing.T) {
 // SentencePiece's pieces in a GGUF file give the ids of the SentencePiece model.
 func TestGGUFPieces(t *testing.T) {
 	m := open(t, "../testdata/gguf/pieces.gguf", convert.OpenOptions{})
-	var cases map[string]struct{ IDs [][]int32 }
-	var first struct{ Texts []string }
-	var more []string
-	readInto(t, &cases, "slow", "cases.json")
-	readInto(t, &first, "texts.json")
-	readInto(t, &more, "slow", "texts.json")
-	texts, ids := append(first.Texts, more...), cases["llama"].IDs
+	texts, ids := slowTexts(t), slowCases(t)["llama"].IDs
 	for i, text := range texts { // a token that the model lacks
 		if strings.Contains(text, "<|x|>") {
 			texts, ids = slices.Delete(texts, i, i+1), slices.Delete(ids, i, i+1)

@@ -64,16 +64,21 @@ func TestInteropExportedDirectories(t *testing.T) {
 	backends := map[string][]string{"GRAFT_PYTHON": {"torch"}, "GRAFT_PYTHON_OPTIMUM": {"torch", "onnx", "optimum"}}
 	jobs := map[string][]job{}
 	names, hidden, text := map[string]string{}, map[string][][]float32{}, map[string][][]float32{}
-	for _, test := range []struct{ name, pooling string }{
-		{"bert", ""}, {"roberta", "cls"}, {"xlm-roberta", "mean"}, {"distilbert", "max"}, {"modernbert", "cls+mean"},
-		{"ernie", "weightedmean"}, {"llama", "last"}, {"qwen2", "mean_sqrt_len"}, {"qwen3", ""}, {"minilm", ""},
+	slow := slowCases(t)
+	for _, test := range []struct{ name, pooling, slow string }{
+		{"bert", "", ""}, {"roberta", "cls", ""}, {"xlm-roberta", "mean", ""}, {"distilbert", "max", ""}, {"modernbert", "cls+mean", ""},
+		{"ernie", "weightedmean", ""}, {"llama", "last", ""}, {"qwen2", "mean_sqrt_len", ""}, {"qwen3", "", ""}, {"minilm", "", ""},
+		{"llama", "mean", "llama-added"}, {"llama", "last", "llama-not-legacy"}, {"xlm-roberta", "mean", "xlm-roberta"}, {"roberta", "mean", "roberta"},
 	} {
 		from := filepath.Join("../testdata/models", test.name)
-		if test.name == "minilm" {
+		switch {
+		case test.name == "minilm":
 			from = downloaded(t, test.name)
+		case test.slow != "": // the tokenizer is made
+			from = slow[test.slow].model(t, test.name)
 		}
 		dir, _ := save(t, from, convert.OpenOptions{Pooling: test.pooling, MaxLength: 24}, convert.SaveOptions{Version: "test"})
-		names[dir] = test.name
+		names[dir] = test.name + " " + test.slow
 		hidden[dir], text[dir] = ours(t, dir)
 		for variable, list := range backends {
 			for _, backend := range list {

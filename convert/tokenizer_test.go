@@ -72,40 +72,56 @@ func sameIDs(t *testing.T, path string, texts []string, want [][]int32) {
 	}
 }
 
-// TestSlowTokenizers opens models that have the files of slow tokenizers alone: ids are those of transformers' fast tokenizers, before
-// the model is written and after.
-func TestSlowTokenizers(t *testing.T) {
-	var cases map[string]struct {
-		From  map[string]string
-		Files map[string]json.RawMessage
-		IDs   [][]int32
-	}
+// slowCase is a folder of a slow tokenizer without its model, and the ids of slowTexts, special tokens included, that transformers gives.
+type slowCase struct {
+	From  map[string]string
+	Files map[string]json.RawMessage
+	IDs   [][]int32
+}
+
+func slowCases(t *testing.T) map[string]slowCase {
+	var cases map[string]slowCase
 	readInto(t, &cases, "slow", "cases.json")
+	return cases
+}
+
+func slowTexts(t *testing.T) []string {
 	var first struct{ Texts []string }
 	var more []string
 	readInto(t, &first, "texts.json")
 	readInto(t, &more, "slow", "texts.json")
-	for name, c := range cases {
+	return append(first.Texts, more...)
+}
+
+// model is a small model with the case's tokenizer.
+func (c slowCase) model(t *testing.T, kind string) string {
+	files := map[string]string{}
+	for to, from := range c.From {
+		raw, err := os.ReadFile(filepath.Join(tokenizers, "slow", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[to] = string(raw)
+	}
+	for name, content := range c.Files {
+		files[name] = string(content)
+	}
+	return slowModel(t, kind, files)
+}
+
+// TestSlowTokenizers opens models that have the files of slow tokenizers alone: ids are those of transformers' fast tokenizers, before
+// the model is written and after.
+func TestSlowTokenizers(t *testing.T) {
+	texts := slowTexts(t)
+	for name, c := range slowCases(t) {
 		if c.IDs == nil {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			files := map[string]string{}
-			for to, from := range c.From {
-				raw, err := os.ReadFile(filepath.Join(tokenizers, "slow", from))
-				if err != nil {
-					t.Fatal(err)
-				}
-				files[to] = string(raw)
-			}
-			for name, content := range c.Files {
-				files[name] = string(content)
-			}
-			m := open(t, slowModel(t, "llama", files), convert.OpenOptions{})
+			m := open(t, c.model(t, "llama"), convert.OpenOptions{}) // any model with enough rows
 			if m.TokenizerFrom == "" {
 				t.Fatal("the model does not say what its tokenizer was made of")
 			}
-			texts := slices.Concat(first.Texts, more)
 			sameIDs(t, m.Tokenizer, texts, c.IDs)
 			out := filepath.Join(t.TempDir(), "out")
 			if _, err := convert.Save(t.Context(), out, m, convert.SaveOptions{}); err != nil {
