@@ -116,6 +116,15 @@ func (a *Adapter) base(o OpenOptions) (string, error) {
 func (a *Adapter) settings(o OpenOptions) (OpenOptions, error) {
 	if file := filepath.Join(a.Dir, "tokenizer.json"); o.Tokenizer == "" && exists(file) {
 		o.Tokenizer = file
+	} else if o.Tokenizer == "" {
+		folder, _, err := makeTokenizer(a.Dir)
+		if err != nil {
+			return o, err
+		}
+		if folder != "" {
+			a.files = append(a.files, folder)
+			o.Tokenizer = filepath.Join(string(folder), "tokenizer.json")
+		}
 	}
 	own, err := readModules(a.Dir)
 	if err != nil || !own.Found {

@@ -358,6 +358,32 @@ func copyAdapter(t *testing.T) string {
 	return filepath.Join(root, "lora", "adapter_final")
 }
 
+// An adapter's own tokenizer stands above its base's, from a slow tokenizer's files too.
+func TestAdapterSlowTokenizer(t *testing.T) {
+	dir := copyAdapter(t)
+	for name, content := range map[string]string{"vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\n", "added_tokens.json": `{"<x>": 6}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	texts, ids := []string{"hello <x> world"}, [][]int32{{2, 5, 6, 1, 3}}
+	m := open(t, dir, convert.OpenOptions{})
+	sameIDs(t, m.Tokenizer, texts, ids)
+	out := filepath.Join(t.TempDir(), "out")
+	if _, err := convert.Save(t.Context(), out, m, convert.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sameIDs(t, filepath.Join(out, "tokenizer.json"), texts, ids)
+	raw, err := os.ReadFile(filepath.Join(out, "tokenizer_config.json"))
+	if err != nil || !strings.Contains(string(raw), "added_tokens_decoder") {
+		t.Errorf("tokenizer_config.json is not the adapter's (%v): %s", err, raw)
+	}
+	made := m.Tokenizer
+	if m.Close(); exists(made) {
+		t.Errorf("%s is still there", made)
+	}
+}
+
 func TestAdapterMistakes(t *testing.T) {
 	config := func(key string, value any) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {

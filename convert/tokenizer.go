@@ -18,30 +18,41 @@ import (
 func (m *Model) findTokenizer(dir, file string) error {
 	m.tokenizerDir, m.Tokenizer = dir, file
 	if file != "" {
+		if beside := filepath.Dir(file); exists(filepath.Join(beside, "tokenizer_config.json")) {
+			m.tokenizerDir = beside
+		}
 		return nil
 	}
 	if file = filepath.Join(dir, "tokenizer.json"); exists(file) {
 		m.Tokenizer = file
 		return nil
 	}
-	made, err := tokenizerjson.Make(dir)
-	switch {
-	case errors.Is(err, tokenizerjson.ErrNone):
-		return nil
-	case errors.Is(err, tokenizerjson.ErrUnknown):
+	folder, from, err := makeTokenizer(dir)
+	if errors.Is(err, tokenizerjson.ErrUnknown) {
 		m.Warnings = append(m.Warnings, err.Error())
 		return nil
-	case err != nil:
-		return fmt.Errorf("tokenizer: %w", err)
 	}
-	folder, err := tokenizerFolder(dir, made)
-	if err != nil {
-		return fmt.Errorf("tokenizer: %w", err)
+	if err != nil || folder == "" {
+		return err
 	}
 	m.files = append(m.files, folder)
-	m.tokenizerDir, m.Tokenizer = string(folder), filepath.Join(string(folder), "tokenizer.json")
-	m.TokenizerFrom = fmt.Sprintf("%s (%s)", made.From, made.Class)
+	m.tokenizerDir, m.Tokenizer, m.TokenizerFrom = string(folder), filepath.Join(string(folder), "tokenizer.json"), from
 	return nil
+}
+
+// makeTokenizer makes the tokenizer of a directory that has the files of a slow one, in a temporary folder; "": it has none. from says of what.
+func makeTokenizer(dir string) (folder temporaryFolder, from string, err error) {
+	made, err := tokenizerjson.Make(dir)
+	if errors.Is(err, tokenizerjson.ErrNone) {
+		return "", "", nil
+	}
+	if err == nil {
+		folder, err = tokenizerFolder(dir, made)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("tokenizer: %w", err)
+	}
+	return folder, fmt.Sprintf("%s (%s)", made.From, made.Class), nil
 }
 
 // temporaryFolder is a folder that is removed when it is closed.
