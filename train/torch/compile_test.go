@@ -200,3 +200,38 @@ func TestParametersOfMasks(t *testing.T) {
 		t.Errorf("parameters %q, want %q", got, want)
 	}
 }
+
+// A mask hides keys in the branch of an If as it does outside.
+func TestMaskInBranch(t *testing.T) {
+	attention := func(b *graph.Builder, x, mask *graph.Value) *graph.Value {
+		return b.Op("Attention", []*graph.Value{x, x, x, mask}, graph.IntAttr("q_num_heads", 1), graph.IntAttr("kv_num_heads", 1))
+	}
+	m := built(func(b *graph.Builder) {
+		x := b.Input("x", graph.TensorType(graph.Float, graph.Size(1), graph.Size(3), graph.Size(2)))
+		real := b.Input("attention_mask", graph.TensorType(graph.Int64, graph.Size(1), graph.Size(3)))
+		mask := b.Unsqueeze(b.Cast(real, graph.Bool), 1, 2)
+		in := graph.NewBuilder(&graph.Graph{Name: "then"}, nil).Scope("then")
+		in.Graph().Outputs = []*graph.Value{attention(in, x, mask)}
+		other := graph.NewBuilder(&graph.Graph{Name: "else"}, nil).Scope("else")
+		other.Graph().Outputs = []*graph.Value{other.Op("Neg", []*graph.Value{x})}
+		cond := b.Op("Greater", []*graph.Value{b.Op("ReduceMax", []*graph.Value{real}, graph.IntAttr("keepdims", 0)), b.Int64(0)})
+		b.Output("outside", attention(b, x, mask), nil)
+		b.Output("inside", b.Op("If", []*graph.Value{cond}, graph.GraphAttr("then_branch", in.Graph()), graph.GraphAttr("else_branch", other.Graph())), nil)
+	})
+	p := compiled(t, m, torch.CompileOptions{})
+	defer torch.Lock()()
+	s := torch.NewScope()
+	defer s.Close()
+	out := p.Run(s, map[string]*torch.Tensor{"x": s.Float32s([]float32{1, 2, 3, -1, 0, 5}, 1, 3, 2), "attention_mask": s.Int64s([]int64{1, 1, 0}, 1, 3)}, torch.RunOptions{})
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	want, err := out["outside"].Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := out["inside"].Float32s()
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("inside %v, outside %v: %v", got, want, err)
+	}
+}

@@ -23,7 +23,7 @@ func fuse(g *graph.Graph) {
 			}
 		}
 	}
-	f.masks()
+	g.WalkGraphs(f.masks)
 }
 
 type fuser struct {
@@ -96,11 +96,11 @@ func (f *fuser) silu(n *graph.Node) *graph.Node {
 }
 
 // masks puts a node AttentionMask before the attention nodes that share a mask, so that what it costs is paid once a
-// run and not once a layer.
-func (f *fuser) masks() {
+// run and not once a layer. Branches of If have their own.
+func (f *fuser) masks(g *graph.Graph) {
 	made := map[*graph.Value]*graph.Value{}
 	var nodes []*graph.Node
-	for _, n := range f.graph.Nodes {
+	for _, n := range g.Nodes {
 		if mask := n.Input(3); n.Is("Attention") && mask != nil {
 			if made[mask] == nil {
 				made[mask] = graph.NewValue(mask.Name+"/additive", nil)
@@ -113,5 +113,5 @@ func (f *fuser) masks() {
 		}
 		nodes = append(nodes, n)
 	}
-	f.graph.Nodes = nodes
+	g.Nodes = nodes
 }
