@@ -116,10 +116,15 @@ func TestErrors(t *testing.T) {
 		"merge":             {"gpt2", "merges.txt", "#version: 0.2\nab\n", `line 2 is "ab", want two tokens`},
 		"merge of no token": {"gpt2", "merges.txt", "#version: 0.2\n\u4e00 \u4e01\n", "vocab.json has no token"},
 		"vocabulary":        {"gpt2", "vocab.json", `{"a": "b"}`, "have a text"},
+		"vocabulary text":   {"bert", "vocab.txt", "[UNK]\n\xff\n", "it is not UTF-8"},
 		"empty vocabulary":  {"gpt2", "vocab.json", `{}`, "it is empty"},
+		"null":              {"gpt2", "tokenizer_config.json", "null", `tokenizer class ""`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := readCases(t)[test.of].write(t)
+			dir := t.TempDir()
+			if c, ok := readCases(t)[test.of]; ok {
+				dir = c.write(t)
+			}
 			writeFile(t, dir, test.file, test.content)
 			if _, err := Make(dir); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %q", err, test.want)

@@ -37,6 +37,9 @@ func readSettings(dir string) (*settings, error) {
 	if err := optional(dir, "tokenizer_config.json", &s.values); err != nil {
 		return nil, err
 	}
+	if s.values == nil { // the file says null
+		s.values = map[string]json.RawMessage{}
+	}
 	if s.text("tokenizer_class") == "" && model.Class != "" {
 		s.values["tokenizer_class"], _ = json.Marshal(model.Class)
 	}

@@ -1,8 +1,10 @@
 package tokenizerjson
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // wordPiece reads vocab.txt: a token a line, whose number from 0 is its id.
@@ -10,6 +12,9 @@ func (m *maker) wordPiece() error {
 	raw, err := m.read(vocabText)
 	if err != nil {
 		return err
+	}
+	if !utf8.Valid(raw) {
+		return errors.New("it is not UTF-8")
 	}
 	m.vocab = map[string]int{}
 	text := strings.TrimSuffix(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n")
