@@ -136,6 +136,17 @@ func TestSlowTokenizers(t *testing.T) {
 	}
 }
 
+// TestHubSlowTokenizers: all files that a slow tokenizer has are fetched.
+func TestHubSlowTokenizers(t *testing.T) {
+	cases := slowCases(t)
+	for _, name := range []string{"llama-added", "xlm-roberta", "roberta"} {
+		server := newHub(t)
+		server.dir = cases[name].model(t, "llama")
+		m := open(t, "hf:org/tiny", convert.OpenOptions{Hub: server.client(t)})
+		sameIDs(t, m.Tokenizer, slowTexts(t), cases[name].IDs)
+	}
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
