@@ -86,6 +86,7 @@ func Raise(m *graph.Model) (RaiseReport, error) {
 // prepare removes what stands between the nodes of a formula and says nothing: casts to the type that is there, and the
 // arithmetic of shapes. Weights keep their names, so that nothing else is folded.
 func prepare(m *graph.Model) error {
+	dropZeroBiases(m)
 	if err := repeat(m, Forward, Reshapes, foldSizes, Branches); err != nil {
 		return fmt.Errorf("prepare to raise: %w", err)
 	}

@@ -1,6 +1,10 @@
 package pass
 
-import "graft/graph"
+import (
+	"slices"
+
+	"graft/graph"
+)
 
 // variance matches mean(d²) over the last axis.
 func variance(d pattern) pattern {
@@ -42,4 +46,22 @@ func raiseLayerNorm(r *raiser, b *bindings) *graph.Value {
 func raiseRMSNorm(r *raiser, b *bindings) *graph.Value {
 	in := []*graph.Value{b.value[xSlot], b.value[gainSlot]}
 	return r.b.Op("RMSNormalization", in, graph.IntAttr("axis", -1), graph.FloatAttr("epsilon", float32(b.number[epsSlot])))
+}
+
+// dropZeroBiases takes the bias from norms that have none: exporters write it as a Constant of zeros, since their opset wants one
+// (ModernBERT). Biases that a file holds as weights stay, whatever their numbers.
+func dropZeroBiases(m *graph.Model) {
+	m.Graph.Walk(func(n *graph.Node) {
+		if !n.Is("LayerNormalization") || !writer(n.Input(2)).Is("Constant") {
+			return
+		}
+		a := writer(n.Input(2)).Attr("value")
+		if a == nil || a.Tensor == nil || !a.Tensor.DType.IsFloat() || a.Tensor.Len() > maxConstant {
+			return
+		}
+		bias, err := a.Tensor.Float32s()
+		if err == nil && !slices.ContainsFunc(bias, func(x float32) bool { return x != 0 }) {
+			n.Inputs = n.Inputs[:2]
+		}
+	})
 }
