@@ -70,7 +70,7 @@ func (e *Encoder) prepare(p precision) (string, error) {
 	built := m.ProducerName == producer && e.model.Path == ""
 	switch {
 	case built:
-	case e.Provider == "cpu" && !unknownToCPU(m.Graph):
+	case e.Provider == "cpu" && !unknownToCPU(m):
 		return e.write(m) // somebody else's graph, ended by our pooling
 	default:
 		if _, err := pass.Raise(m); err != nil {
@@ -100,7 +100,7 @@ func (e *Encoder) runsAsItIs(p precision) bool {
 		return false
 	}
 	if e.Provider == "cpu" {
-		return !unknownToCPU(e.model.Graph.Graph)
+		return !unknownToCPU(e.model.Graph)
 	}
 	portable := e.model.Graph.ProducerName == producer
 	e.model.Graph.Graph.Walk(func(n *graph.Node) {
@@ -109,10 +109,11 @@ func (e *Encoder) runsAsItIs(p precision) bool {
 	return portable
 }
 
-// unknownToCPU reports whether g computes in bfloat16 or in double, for which the CPU provider lacks most operators: it runs in
-// float32 there.
-func unknownToCPU(g *graph.Graph) bool {
-	return slices.ContainsFunc(g.Initializers, func(v *graph.Value) bool {
+// unknownToCPU reports whether m computes in bfloat16 or in double, for which the CPU provider lacks most operators: it runs in
+// float32 there. Other exporters' rotations of opset 23 are written anew: they give all texts one table, which the provider refuses.
+func unknownToCPU(m *graph.Model) bool {
+	rotates := slices.ContainsFunc(m.Graph.Nodes, func(n *graph.Node) bool { return n.Is("RotaryEmbedding") })
+	return rotates && m.ProducerName != producer || slices.ContainsFunc(m.Graph.Initializers, func(v *graph.Value) bool {
 		t := v.Init
 		return t.Len() > 1 && (t.DType == graph.BFloat16 || t.DType == graph.Double)
 	})
