@@ -136,8 +136,11 @@ func (m *Model) nameInputs() error {
 		kept = append(kept, m.int64Input(v))
 	}
 	mask := find(kept, "attention_mask")
-	if find(kept, "input_ids") == nil || mask == nil {
-		return errors.New("the graph has no inputs input_ids and attention_mask")
+	switch {
+	case find(kept, "input_ids") == nil:
+		return errors.New("the graph has no input input_ids")
+	case mask == nil:
+		return errors.New("the graph has no input attention_mask: it takes padding for text")
 	}
 	if place != nil {
 		b := freshBuilder(g)

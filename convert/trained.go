@@ -10,6 +10,7 @@ import (
 
 	"graft/convert/safetensors"
 	"graft/graph"
+	"graft/graph/onnx"
 	"graft/graph/pass"
 )
 
@@ -20,6 +21,13 @@ func (m *Model) Raise() (pass.RaiseReport, error) {
 		return pass.RaiseReport{}, nil
 	}
 	if err := m.keepParent(); err != nil {
+		return pass.RaiseReport{}, err
+	}
+	sparse, err := onnx.SparseWeights(m.Graph.Graph)
+	if err == nil && len(sparse) > 0 {
+		err = fmt.Errorf("weight %q is stored sparse, which can be run but not rewritten: store it dense", sparse[0])
+	}
+	if err != nil {
 		return pass.RaiseReport{}, err
 	}
 	report, err := pass.Raise(m.Graph)

@@ -204,7 +204,12 @@ func (o *pruneOptions) read(ctx context.Context, stderr io.Writer) (*convert.Mod
 		err = checkOutput(m, o.out, o.save)
 	}
 	if err == nil {
-		_, err = m.Raise()
+		err = m.CheckSizes()
+	}
+	if err == nil {
+		if _, err = m.Raise(); err != nil {
+			err = fmt.Errorf("prune %q: %w", o.model, err)
+		}
 	}
 	if err == nil && o.dim != 0 {
 		err = m.Truncate(o.dim)

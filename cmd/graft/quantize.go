@@ -131,7 +131,7 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 		}
 	}
 	if _, err := m.Raise(); err != nil {
-		return err
+		return fmt.Errorf("quantize %q: %w", o.model, err)
 	}
 	if err := checkNumbers(m.Graph.Graph); err != nil {
 		return fmt.Errorf("quantize %q: %w", o.model, err)

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -128,6 +129,24 @@ func wholeGraph(depth int) *pb.GraphProto {
 	g.Node = []*pb.NodeProto{wholeNode(depth), wholeNode(0), {Output: []string{"m"}, OpType: proto.String("")}}
 	g.SparseInitializer = []*pb.SparseTensorProto{{Values: wholeTensor("s"), Indices: wholeTensor("i"), Dims: []int64{9}}}
 	return g
+}
+
+// Weights that are stored sparse are named, as what the model lacks.
+func TestSparseWeights(t *testing.T) {
+	file, err := proto.Marshal(&pb.ModelProto{IrVersion: proto.Int64(10), Graph: &pb.GraphProto{
+		SparseInitializer: []*pb.SparseTensorProto{{Values: wholeTensor("sparse"), Indices: wholeTensor("places"), Dims: []int64{9}}},
+		Initializer:       []*pb.TensorProto{wholeTensor("dense")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := DecodeBytes(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := SparseWeights(m.Graph); err != nil || !slices.Equal(names, []string{"sparse"}) {
+		t.Errorf("names %q, %v", names, err)
+	}
 }
 
 func wholeFunction() *pb.FunctionProto {
