@@ -92,38 +92,19 @@ type specialToken struct {
 // specialTokens are the special tokens in the order of the roles, those of several roles once; m.named gets their names.
 func (m *maker) specialTokens() ([]specialToken, error) {
 	m.named = map[string]string{}
-	byContent := map[string]addedToken{}
-	for _, t := range m.settings.numbered {
-		byContent[t.Content] = t
-	}
 	var list []specialToken
-	seen := map[string]bool{"": true}
+	seen := map[string]bool{}
 	for _, role := range roles {
-		t, text, err := m.settings.token(role)
+		t, err := m.roleToken(role)
 		if err != nil {
 			return nil, err
-		}
-		_, given := m.settings.values[role+"_token"]
-		if !given {
-			t, text = addedToken{Content: m.class.special[role], Special: true}, true
-			// One that only the class names would get an id beyond the embedding table.
-			if _, has := m.id(t.Content); !has && byContent[t.Content].Content == "" {
-				continue
-			}
 		}
 		if t.Content == "" {
 			continue
 		}
-		said := !text
-		if known, ok := byContent[t.Content]; ok && given && m.settings.has("added_tokens_decoder") {
-			t, said = known, true
-		} else if how, ok := m.class.wrapped[role]; ok && text {
-			how.Content = t.Content
-			t, said = how, true
-		}
 		m.named[role] = t.Content
 		if !seen[t.Content] {
-			list = append(list, specialToken{t, said})
+			list = append(list, t)
 		}
 		seen[t.Content] = true
 	}
@@ -137,6 +118,33 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 		}
 	}
 	return list, nil
+}
+
+// roleToken is the special token of a role: what the configuration says, as added_tokens_decoder has it, else the class's.
+func (m *maker) roleToken(role string) (specialToken, error) {
+	var numbered *addedToken
+	t, text, err := m.settings.token(role)
+	_, given := m.settings.values[role+"_token"]
+	if !given {
+		t, text = addedToken{Content: m.class.special[role], Special: true}, true
+	}
+	for i, n := range m.settings.numbered {
+		if n.Content == t.Content {
+			numbered = &m.settings.numbered[i]
+		}
+	}
+	if _, has := m.id(t.Content); !given && !has && numbered == nil {
+		return specialToken{}, err // the library would give it an id beyond the embedding table
+	}
+	how, wrapped := m.class.wrapped[role]
+	switch {
+	case given && numbered != nil && m.settings.has("added_tokens_decoder"):
+		return specialToken{*numbered, true}, err
+	case text && wrapped:
+		how.Content = t.Content
+		return specialToken{how, true}, err
+	}
+	return specialToken{t, !text}, err
 }
 
 // addTokens adds the tokens of the configuration to those that the vocabulary's file has: the numbered ones by their ids, then

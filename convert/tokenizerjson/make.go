@@ -6,6 +6,10 @@
 // classes' own constructors), token by token and merge by merge. Version 5 differs for SentencePiece's BPE: it orders merges of equal
 // results the other way round, puts no space before a text that begins with one, and takes a missing "legacy" for false. Version 4 agrees
 // with the sentencepiece library and with the slow tokenizers that the checkpoints were trained with.
+//
+// Two things are otherwise. A token whose number in the files is not the one that the fast tokenizer gives it is an error, where the library
+// changes the number without a word. A special token that the class alone names, and the vocabulary lacks, is left out, where the library
+// gives it a number that no embedding has.
 package tokenizerjson
 
 import (
