@@ -1,6 +1,7 @@
 package convert_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -119,6 +120,7 @@ var blockModules = map[string]string{
 	"modernbert":  "attn.Wo attn.Wqkv mlp.Wi mlp.Wo",
 	"nomic-bert":  "attn.Wqkv attn.out_proj mlp.fc11 mlp.fc12 mlp.fc2",
 	"gte":         "attention.o_proj attention.qkv_proj mlp.down_proj mlp.up_gate_proj",
+	"t5":          "DenseReluDense.wi DenseReluDense.wo SelfAttention.k SelfAttention.o SelfAttention.q SelfAttention.v",
 	"eurobert":    decoderModules,
 	"llama":       decoderModules,
 	"mistral":     decoderModules,
@@ -128,6 +130,9 @@ var blockModules = map[string]string{
 	"gemma3-text": decoderModules,
 	"nvembed":     decoderModules,
 }
+
+// firstBlock is what the names of the first block's modules begin with where that is not layers.0 or its like.
+var firstBlock = map[string]string{"albert": `_groups\.0\.albert_layers\.0\.`, "t5": `^encoder\.block\.0\.layer\.[01]\.`}
 
 const (
 	bertModules    = "attention.output.dense attention.self.key attention.self.query attention.self.value intermediate.dense output.dense"
@@ -150,7 +155,7 @@ func TestAdapterOfEveryArchitecture(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := regexp.MustCompile(`(^|\.)layers?\.0\.|_groups\.0\.albert_layers\.0\.`)
+			first := regexp.MustCompile(cmp.Or(firstBlock[arch.Name], `(^|\.)layers?\.0\.`))
 			var kinds []string
 			for _, name := range modules {
 				if at := first.FindStringIndex(name); at != nil {

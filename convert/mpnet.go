@@ -1,10 +1,6 @@
 package convert
 
-import (
-	"math"
-
-	"graft/graph"
-)
+import "graft/graph"
 
 // mpnet is a BERT without token types whose attention adds a bias by distance (Song et al. 2020).
 var mpnet = &Arch{
@@ -40,7 +36,8 @@ func mpnetForward(b *graph.Builder, c *mpnetConfig, in Inputs) Outputs {
 	x := b.Add(e.Embedding("word_embeddings.weight", in.IDs, c.Vocab, c.Hidden),
 		e.Embedding("position_embeddings.weight", place, c.Positions, c.Hidden))
 	x = b.Dropout(e.LayerNorm("LayerNorm", x, c.Hidden, c.Eps), c.Dropout)
-	bias := mpnetBias(b.Scope("encoder"), c, in)
+	// The library fixes both, whatever relative_attention_num_buckets says.
+	bias := relativeBuckets{Buckets: 32, Distance: 128}.bias(b.Scope("encoder"), "relative_attention_bias.weight", c.Heads, in.Mask)
 	out := Outputs{Blocks: []*graph.Value{x}}
 	for i := range c.Layers {
 		l := b.Scope("encoder.layer.%d", i)
@@ -60,46 +57,4 @@ func mpnetForward(b *graph.Builder, c *mpnetConfig, in Inputs) Outputs {
 	}
 	out.Hidden = x
 	return out
-}
-
-// The library fixes both, whatever relative_attention_num_buckets says.
-const (
-	mpnetBuckets  = 32
-	mpnetDistance = 128
-)
-
-// mpnetBias is the learned bias by distance, the same in all layers, and shut where the key is
-// padding: [batch, heads, sequence, sequence].
-func mpnetBias(b *graph.Builder, c *mpnetConfig, in Inputs) *graph.Value {
-	p := b.Scope("relative_position")
-	far := p.Int64(mpnetDistance)
-	near := p.Op("Max", []*graph.Value{p.Op("Min", []*graph.Value{in.Mask.Offset(), far}), p.Int64(-mpnetDistance)})
-	table := p.Const(graph.NewTensor("buckets", mpnetBucketTable(), 2*mpnetDistance+1))
-	bucket := p.Op("Gather", []*graph.Value{table, p.Add(near, far)}, graph.IntAttr("axis", 0))
-	bias := b.Embedding("relative_attention_bias.weight", bucket, mpnetBuckets, c.Heads) // [query, key, heads]
-	bias = p.Unsqueeze(p.Transpose(bias, 2, 0, 1), 0)
-	return p.Where(in.Mask.Padding(), bias, p.Scalar(-1e9))
-}
-
-// mpnetBucketTable gives the bucket of each distance key - query from -128 to 128; farther ones
-// share the last bucket. In float32, as transformers' relative_position_bucket (from T5) computes it.
-func mpnetBucketTable() []int64 {
-	const half, exact = mpnetBuckets / 2, mpnetBuckets / 4
-	table := make([]int64, 2*mpnetDistance+1)
-	for i := range table {
-		n := mpnetDistance - i
-		var bucket int64
-		if n < 0 {
-			bucket, n = half, -n
-		}
-		if n < exact {
-			bucket += int64(n)
-		} else {
-			log := float32(math.Log(float64(float32(n) / exact)))
-			far := exact + int64(log/float32(math.Log(mpnetDistance/exact))*(half-exact))
-			bucket += min(far, half-1)
-		}
-		table[i] = bucket
-	}
-	return table
 }

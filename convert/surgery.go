@@ -21,6 +21,8 @@ type Surgery struct {
 	Intermediate                   int // neurons of the feed-forward network
 
 	Vocabulary *Vocabulary // the tokens that stayed; nil: all
+
+	left map[string]bool // the checkpoint's tensors of layers that are gone which other layers read
 }
 
 // Rewrite lets change rewrite the graph in place, and carries what it did over to config.json and to the
@@ -53,6 +55,7 @@ func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
 	if m.source == nil {
 		return nil
 	}
+	s.leave(m, names)
 	stored, changed := map[string]string{}, map[string]bool{}
 	for _, v := range m.Graph.Graph.Initializers {
 		old, was := names[v]
@@ -75,11 +78,30 @@ func (m *Model) Rewrite(change func(*graph.Model) (Surgery, error)) error {
 	return nil
 }
 
+// leave finds the tensors that outlive their layer, as T5's bias by distance does, which the first layer holds for all: they
+// keep their names where those are free. names are what m's initializers were called before.
+func (s *Surgery) leave(m *Model, names map[*graph.Value]string) {
+	taken, left := map[string]bool{}, map[string]bool{}
+	for name := range m.source.tensors {
+		taken[s.name(name)] = true
+	}
+	for _, v := range m.Graph.Graph.Initializers {
+		if name, ok := m.stored[names[v]]; ok && s.name(name) == "" && !taken[name] {
+			left[name] = true
+		}
+	}
+	s.left = left
+}
+
 // name is a tensor's name after the surgery, "" where it is gone.
 func (s *Surgery) name(name string) string {
 	for before, after := range s.Names {
 		if rest, ok := strings.CutPrefix(name, before+"."); ok {
-			if after == "" {
+			switch {
+			case after != "":
+			case s.left[name]:
+				return name
+			default:
 				return ""
 			}
 			return after + "." + rest
@@ -139,10 +161,10 @@ var counts = []struct {
 	beside string
 }{
 	{func(s *Surgery) int { return len(s.Layers) }, []string{"num_hidden_layers", "n_layers", "n_layer", "num_layers"}, ""},
-	{func(s *Surgery) int { return s.QueryHeads }, []string{"num_attention_heads", "n_heads", "n_head"}, ""},
+	{func(s *Surgery) int { return s.QueryHeads }, []string{"num_attention_heads", "n_heads", "n_head", "num_heads"}, ""},
 	{func(s *Surgery) int { return s.KeyHeads }, []string{"num_key_value_heads"}, "num_key_value_heads"},
 	{func(s *Surgery) int { return s.HeadSize }, []string{"head_dim"}, "num_key_value_heads"},
-	{func(s *Surgery) int { return s.Intermediate }, []string{"intermediate_size", "hidden_dim", "n_inner"}, ""},
+	{func(s *Surgery) int { return s.Intermediate }, []string{"intermediate_size", "hidden_dim", "n_inner", "d_ff"}, ""},
 	{func(s *Surgery) int { return s.Vocabulary.size() }, []string{"vocab_size"}, ""},
 }
 

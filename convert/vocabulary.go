@@ -55,7 +55,7 @@ func (s *source) pickRows(v *Vocabulary, used map[string]string) {
 		inGraph[name] = true
 	}
 	for name, t := range s.tensors {
-		if inGraph[name] && (strings.HasSuffix(name, "word_embeddings.weight") || strings.HasSuffix(name, "tok_embeddings.weight") || strings.HasSuffix(name, "embed_tokens.weight")) {
+		if inGraph[name] && (strings.HasSuffix(name, "word_embeddings.weight") || strings.HasSuffix(name, "tok_embeddings.weight") || strings.HasSuffix(name, "embed_tokens.weight") || strings.HasSuffix(name, "shared.weight")) {
 			rows = t.Shape[0]
 		}
 	}

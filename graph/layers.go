@@ -194,8 +194,9 @@ func linearWeight(n *Node) *Value {
 	return w
 }
 
-// layerName is the part of a weight's name that counts layers: "encoder.layer.3", "layers.11", "h.0".
-var layerName = regexp.MustCompile(`^(?:.*\.)?(?:layers?|blocks?|h)\.[0-9]+`)
+// layerName is the part of a weight's name that counts layers: "encoder.layer.3", "layers.11", "h.0"; the first such part, for
+// in T5's "encoder.block.3.layer.1" the second counts the halves of one.
+var layerName = regexp.MustCompile(`^(?:.*?\.)?(?:layers?|blocks?|h)\.[0-9]+`)
 
 // named gives the layers the names that their weights state. Where some are named, attention
 // without a name is of another kind, such as a pooling head's.

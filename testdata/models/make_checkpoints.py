@@ -7,7 +7,7 @@ library's gte class, which the same tensors and angles are given to (as_gte).
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GteConfig, GteModel
+from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GteConfig, GteModel, T5Config, T5EncoderModel
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -51,9 +51,11 @@ def publish(folder):
 
 
 def load(folder):
-    if json.load(open(f"{folder}/config.json"))["model_type"] == "new":
+    kind = json.load(open(f"{folder}/config.json"))["model_type"]
+    if kind == "new":
         return as_gte(folder)
-    return AutoModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    cls = T5EncoderModel if kind == "t5" else AutoModel  # which takes t5 for the whole
+    return cls.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
 
 
 def pool(h, mask, name, out):
@@ -112,11 +114,18 @@ def eurobert():
                                         intermediate_size=48, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, mask_token_id=3))
 
 
+def t5(**k):
+    return T5EncoderModel(T5Config(vocab_size=VOCAB, d_model=32, d_kv=4, d_ff=48, num_layers=3, num_heads=4, relative_attention_num_buckets=16,
+                                   relative_attention_max_distance=20, **k))
+
+
 CASES = {
     "gte": (1210, lambda: gte(type_vocab_size=2), None),
     "gte-new": (1220, lambda: gte(type_vocab_size=0), publish),
     "albert": (1230, albert, None),
     "eurobert": (1240, eurobert, None),
+    "t5": (1250, t5, None),
+    "t5-gated": (1260, lambda: t5(feed_forward_proj="gated-gelu"), None),
 }
 
 if __name__ == "__main__":
