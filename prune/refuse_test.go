@@ -199,3 +199,38 @@ func TestNothingAskedOfBlocks(t *testing.T) {
 		t.Errorf("kept %v, %d nodes of %d: %v", c.Kept, len(m.Graph.Graph.Nodes), before, err)
 	}
 }
+
+// A feed-forward network is narrowed where only the attention is not seen through.
+func TestNeuronsAlone(t *testing.T) {
+	needORT(t)
+	m := openModel(t, filepath.Join("..", "testdata", "models", "bert"), convert.OpenOptions{})
+	g := m.Graph.Graph
+	uses := g.Uses()
+	b := graph.NewBuilder(g, nil).Scope("turned")
+	for _, n := range slices.Clone(g.Nodes) {
+		if n.Is("Attention") {
+			y := b.Transpose(b.Transpose(n.Outputs[0], 0, 2, 1), 0, 2, 1)
+			for _, u := range uses[n.Outputs[0]] {
+				u.Node.Inputs[u.Index] = y
+			}
+		}
+	}
+	if err := g.Sort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := graph.Infer(m.Graph); err != nil {
+		t.Fatal(err)
+	}
+	want := "layer 0 (encoder.layer.0): the way from its attention to the product behind it is not recognized"
+	if _, err := prune.NewWidth(context.Background(), m.Graph, prune.WidthOptions{Heads: 1, Activations: recorder()}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("heads: %v", err)
+	}
+	w, err := prune.NewWidth(context.Background(), m.Graph, prune.WidthOptions{Neurons: 8, Activations: recorder()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Apply(m.Graph); err != nil {
+		t.Fatal(err)
+	}
+	outputs(t, m.Graph, probeIDs, probeMask, probeShape)
+}

@@ -46,8 +46,9 @@ func productOf(n *graph.Node) (product, bool) {
 var elementwise = []string{"Add", "Sub", "Mul", "Div", "Gelu", "Sigmoid", "Tanh", "Relu", "Erf", "Swish", "Softplus", "LeakyRelu", "Dropout", "Identity", "Cast"}
 
 // units finds the attention and the feed-forward network of each layer: going back from each
-// product, through what works on single features, one comes to the attention, or to other products.
-func units(layers []graph.Layer) (attention, ffn []*unit, err error) {
+// product, through what works on single features, one comes to the attention, or to other products. What is not found is an error
+// where it is wanted.
+func units(layers []graph.Layer, wantAttention, wantFFN bool) (attention, ffn []*unit, err error) {
 	for i, l := range layers {
 		var a, f *unit
 		for _, linear := range l.Linears {
@@ -63,8 +64,11 @@ func units(layers []graph.Layer) (attention, ffn []*unit, err error) {
 				f = &unit{layer: i, out: p}
 			}
 		}
-		if a == nil || f == nil {
-			return nil, nil, fmt.Errorf("layer %d (%s): its attention and its feed-forward network are not recognized", i, l.Name)
+		switch {
+		case a == nil && wantAttention:
+			return nil, nil, fmt.Errorf("layer %d (%s): the way from its attention to the product behind it is not recognized", i, l.Name)
+		case f == nil && wantFFN:
+			return nil, nil, fmt.Errorf("layer %d (%s): its feed-forward network is not recognized", i, l.Name)
 		}
 		attention, ffn = append(attention, a), append(ffn, f)
 	}

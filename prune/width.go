@@ -68,7 +68,7 @@ func newWidth(ctx context.Context, m *graph.Model, o WidthOptions) (*Width, erro
 	if err != nil {
 		return nil, err
 	}
-	attention, ffn, err := units(layers)
+	attention, ffn, err := units(layers, o.Heads > 0, o.Neurons > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (w *Width) apply(m *graph.Model) error {
 	if err != nil {
 		return err
 	}
-	attention, ffn, err := units(layers)
+	attention, ffn, err := units(layers, len(w.Heads) > 0, len(w.Neurons) > 0)
 	if err != nil {
 		return err
 	}
