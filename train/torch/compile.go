@@ -154,9 +154,13 @@ func (c *compiler) refuseUnknown() error {
 	count := map[string]int{}
 	example := map[string]string{}
 	var ops []string
+	quantized := ""
 	c.model.Graph.Walk(func(n *graph.Node) {
 		if findLowering(n, c.opset(n)) != nil {
 			return
+		}
+		if n.Quantized() {
+			quantized = "; a quantized model has no gradients: train the float model, then quantize it"
 		}
 		op := n.Op
 		if n.Domain != "" {
@@ -174,7 +178,7 @@ func (c *compiler) refuseUnknown() error {
 	for i, op := range ops {
 		ops[i] = fmt.Sprintf("%s (%d, first %q)", op, count[op], example[op])
 	}
-	return fmt.Errorf("operators without an implementation here: %s", strings.Join(ops, ", "))
+	return fmt.Errorf("operators without an implementation here: %s%s", strings.Join(ops, ", "), quantized)
 }
 
 // opset is the version of the operator set of n.

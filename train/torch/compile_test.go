@@ -38,6 +38,10 @@ func TestCompileErrors(t *testing.T) {
 			y = b.OpN("com.example", "Strange", 1, []*graph.Value{b.Op("GRU", []*graph.Value{y})})[0]
 			b.Output("y", y, nil)
 		}, `compile model: operators without an implementation here: GRU (2, first "GRU"), com.example.Strange (1, first "Strange")`},
+		{"quantized", torch.CompileOptions{}, func(b *graph.Builder) {
+			x := vectorOf(b)
+			b.Output("y", b.Op("MatMulInteger", []*graph.Value{x, x}), nil)
+		}, `compile model: operators without an implementation here: MatMulInteger (1, first "MatMulInteger"); a quantized model has no gradients`},
 		{"output", torch.CompileOptions{Outputs: []string{"z"}}, func(b *graph.Builder) {
 			b.Output("y", b.Op("Relu", []*graph.Value{vectorOf(b)}), nil)
 		}, `compile model: the model has no output "z"; it has ["y"]`},
