@@ -126,6 +126,7 @@ var blockModules = map[string]string{
 	"mistral":     decoderModules,
 	"qwen2":       decoderModules,
 	"qwen3":       decoderModules,
+	"gemma":       decoderModules,
 	"gemma2":      decoderModules,
 	"gemma3-text": decoderModules,
 	"nvembed":     decoderModules,

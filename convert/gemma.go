@@ -6,7 +6,7 @@ import (
 	"graft/graph"
 )
 
-// gemmaConfig is what the configs of gemma 2 and 3 share.
+// gemmaConfig is what the configs of gemma 1, 2 and 3 share; the first lacks query_pre_attn_scalar and attn_logit_softcapping.
 type gemmaConfig struct {
 	decoderConfig
 	Activation  string   `json:"hidden_activation"`

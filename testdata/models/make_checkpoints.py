@@ -7,7 +7,7 @@ library's gte class, which the same tensors and angles are given to (as_gte).
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GteConfig, GteModel, T5Config, T5EncoderModel
+from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GemmaConfig, GemmaModel, GteConfig, GteModel, T5Config, T5EncoderModel
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -119,11 +119,17 @@ def t5(**k):
                                    relative_attention_max_distance=20, **k))
 
 
+def gemma():
+    return GemmaModel(GemmaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1, head_dim=16,
+                                  intermediate_size=48, max_position_embeddings=64))
+
+
 CASES = {
     "gte": (1210, lambda: gte(type_vocab_size=2), None),
     "gte-new": (1220, lambda: gte(type_vocab_size=0), publish),
     "albert": (1230, albert, None),
     "eurobert": (1240, eurobert, None),
+    "gemma": (1270, gemma, None),
     "t5": (1250, t5, None),
     "t5-gated": (1260, lambda: t5(feed_forward_proj="gated-gelu"), None),
 }
