@@ -120,7 +120,7 @@ def t5(**k):
 
 
 def gemma():
-    return GemmaModel(GemmaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1, head_dim=16,
+    return GemmaModel(GemmaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
                                   intermediate_size=48, max_position_embeddings=64))
 
 
