@@ -16,6 +16,8 @@ type Layer struct {
 	Attention *Node
 	Norms     []*Node  // LayerNormalization and RMSNormalization, those of single heads included, in order
 	Linears   []Linear // products with a weight, in order
+
+	join *Node // the Add of the attention's result to the residual stream
 }
 
 // Linear is a product with a constant matrix.
@@ -38,7 +40,6 @@ func Layers(m *Model) ([]Layer, error) {
 		f.place[n] = i
 	}
 	var layers []Layer
-	var joins []*Node
 	for _, n := range g.Nodes {
 		if !n.Is("Attention") {
 			continue
@@ -47,21 +48,31 @@ func Layers(m *Model) ([]Layer, error) {
 		if join == nil {
 			return nil, fmt.Errorf("find layers: node %q: nothing adds its result to what it was computed from", n.Name)
 		}
-		layers = append(layers, Layer{Input: input, Attention: n})
-		joins = append(joins, join)
+		layers = append(layers, Layer{Input: input, Attention: n, join: join})
 	}
 	if len(layers) == 0 {
 		return nil, errors.New("find layers: no attention is recognized in the graph")
 	}
-	for i := range layers {
-		if i+1 < len(layers) {
-			layers[i].Output = layers[i+1].Input
-		} else {
-			layers[i].Output = f.lastOutput(&layers[i], joins[i], i > 0)
-		}
-		f.fill(&layers[i])
+	f.ends(layers)
+	blocks := named(layers)
+	if len(blocks) < len(layers) { // what follows the last block is no block
+		f.ends(blocks)
 	}
-	return named(layers), nil
+	return blocks, nil
+}
+
+// ends finds where each layer ends, and what is in it.
+func (f *layerFinder) ends(layers []Layer) {
+	for i := range layers {
+		l := &layers[i]
+		if i+1 < len(layers) {
+			l.Output = layers[i+1].Input
+		} else {
+			l.Output = f.lastOutput(l, l.join, i > 0)
+		}
+		l.Norms, l.Linears = nil, nil
+		f.fill(l)
+	}
 }
 
 // layerFinder holds what is asked of the graph again and again.
