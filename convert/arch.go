@@ -65,7 +65,8 @@ func (s Sizes) check(tensors int) error {
 	if s.HeadDim < 1 {
 		return fmt.Errorf("hidden size %d is not a multiple of %d attention heads", s.Hidden, s.Heads)
 	}
-	if s.Layers > tensors {
+	const sharing = 128 // so many layers may share the weights of fewer, as albert's do
+	if s.Layers > max(tensors, sharing) {
 		return fmt.Errorf("%d layers, but the checkpoint holds only %d tensors", s.Layers, tensors)
 	}
 	return nil

@@ -31,7 +31,10 @@ func (r *pruneReport) rewrite(g *graph.Model) (convert.Surgery, error) {
 	if err != nil {
 		return convert.Surgery{}, err
 	}
-	s := convert.Surgery{Layers: c.Kept, Names: c.Names}
+	s := convert.Surgery{Names: c.Names}
+	if len(r.Removed) > 0 {
+		s.Layers = c.Kept
+	}
 	if w := r.Width; w != nil {
 		s.QueryHeads, s.KeyHeads, s.HeadSize, s.Intermediate = w.QueryHeads, w.KeyHeads, w.HeadSize, w.Intermediate
 		if err := w.Apply(g); err != nil {
