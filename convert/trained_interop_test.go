@@ -69,7 +69,7 @@ func rows(x *tokens) [][]int64 {
 	return slices.Collect(slices.Chunk(x.data, int(x.shape[1])))
 }
 
-var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert", "gte"}
+var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert", "albert", "eurobert", "gemma"}
 
 // What Save writes of a trained model loads in transformers: every tensor has its place, and the
 // hidden states are those of the graph.
@@ -77,7 +77,8 @@ func TestInteropTrained(t *testing.T) {
 	var jobs []libraryJob
 	var want []map[string]*array
 	var batches []*batch
-	for _, name := range interopModels {
+	models := append(slices.Clone(interopModels), "gte") // whose modules have other names in the library, so no adapter of ours fits them there
+	for _, name := range models {
 		from := filepath.Join("../testdata/models", name)
 		m := open(t, from, convert.OpenOptions{Pooling: "mean"})
 		if err := m.SetWeights(trained(t, m)); err != nil {
@@ -93,11 +94,11 @@ func TestInteropTrained(t *testing.T) {
 	}
 	for i, r := range loadInLibraries(t, jobs) {
 		if r.Error != "" || len(r.Odd) > 0 {
-			t.Errorf("%s: names that did not match: %q\n%s", interopModels[i], r.Odd, r.Error)
+			t.Errorf("%s: names that did not match: %q\n%s", models[i], r.Odd, r.Error)
 			continue
 		}
 		e := &expected{atol: 2e-5, rtol: 1e-5}
-		e.near(t, interopModels[i], batches[i].real(&array{data: r.Hidden}), batches[i].real(want[i]["last_hidden_state"]))
+		e.near(t, models[i], batches[i].real(&array{data: r.Hidden}), batches[i].real(want[i]["last_hidden_state"]))
 	}
 }
 
