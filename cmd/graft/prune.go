@@ -225,7 +225,7 @@ func (o *pruneOptions) read(ctx context.Context, stderr io.Writer) (*convert.Mod
 func (o *pruneOptions) apply(ctx context.Context, m *convert.Model, r *pruneReport) error {
 	err := m.Rewrite(r.rewrite)
 	if err == nil {
-		err = checkNumbers(m.Graph.Graph)
+		err = checkNumbers(m.Graph.Graph, everyWeight)
 	}
 	if err != nil {
 		return fmt.Errorf("prune %q: %w", o.model, err)

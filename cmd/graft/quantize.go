@@ -133,7 +133,11 @@ func quantizeModel(ctx context.Context, o *quantizeOptions, stdout, stderr io.Wr
 	if _, err := m.Raise(); err != nil {
 		return fmt.Errorf("quantize %q: %w", o.model, err)
 	}
-	if err := checkNumbers(m.Graph.Graph); err != nil {
+	which := everyWeight
+	if !o.measure {
+		which = vectors // matrices are looked at as they are rounded: a model of any size is read once
+	}
+	if err := checkNumbers(m.Graph.Graph, which); err != nil {
 		return fmt.Errorf("quantize %q: %w", o.model, err)
 	}
 	if o.measure {
