@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"graft/graph"
@@ -15,9 +14,6 @@ var paddleFused = map[string]func(p *paddleModel, rows int64) (map[string][]rowR
 	"self_attn.qkv_proj":     (*paddleModel).queryKeyValue,
 	"mlp.gate_up_fused_proj": (*paddleModel).gateUp,
 }
-
-// rowRange are rows [from, from+n) of a tensor.
-type rowRange struct{ from, n int64 }
 
 // split takes a tensor apart that is of several modules; others are themselves. t has rows for the outputs.
 func (p *paddleModel) split(name string, t *graph.Tensor) ([]*graph.Tensor, error) {
@@ -32,9 +28,11 @@ func (p *paddleModel) split(name string, t *graph.Tensor) ([]*graph.Tensor, erro
 		}
 		var parts []*graph.Tensor
 		for module, rows := range modules {
-			x := rowsOf(t, rows)
+			x := *t
 			x.Name = before + "." + module + "." + kind
-			parts = append(parts, x)
+			x.Shape = append([]int64{countRows(rows)}, t.Shape[1:]...)
+			x.Data = rowsOf(t.Bytes, t.Size()/max(1, t.Shape[0]), rows)
+			parts = append(parts, &x)
 		}
 		return parts, nil
 	}
@@ -73,27 +71,4 @@ func (p *paddleModel) gateUp(rows int64) (map[string][]rowRange, error) {
 		return nil, fmt.Errorf("%d rows are not those of two modules", rows)
 	}
 	return map[string][]rowRange{"mlp.gate_proj": {{0, rows / 2}}, "mlp.up_proj": {{rows / 2, rows / 2}}}, nil
-}
-
-// rowsOf is some rows of a tensor, read when they are needed: all of it is in memory then.
-func rowsOf(t *graph.Tensor, ranges []rowRange) *graph.Tensor {
-	out := *t
-	out.Shape = append([]int64{0}, t.Shape[1:]...)
-	for _, r := range ranges {
-		out.Shape[0] += r.n
-	}
-	width := t.Size() / max(1, t.Shape[0])
-	out.Data = graph.Derived{Length: out.Shape[0] * width, Write: func(w io.Writer) error {
-		all, err := t.Bytes()
-		if err != nil {
-			return err
-		}
-		for _, r := range ranges {
-			if _, err := w.Write(all[r.from*width:][:r.n*width]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}}
-	return &out
 }

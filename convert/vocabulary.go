@@ -1,17 +1,13 @@
 package convert
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"graft/graph"
 )
 
 // Vocabulary is what stayed of a model's tokens.
@@ -46,16 +42,23 @@ func (v *Vocabulary) tokenIDs(keys map[string]json.RawMessage, set map[string]an
 	}
 }
 
+// tokenTables are the ends of the names that tables of token embeddings have.
+var tokenTables = []string{"word_embeddings.weight", "tok_embeddings.weight", "embed_tokens.weight", "shared.weight"}
+
 // pickRows leaves the checkpoint's tensors that no graph is made of, such as a language model's head,
 // the rows of the tokens that stayed, where they have a row for each token.
 func (s *source) pickRows(v *Vocabulary, used map[string]string) {
+	kept := make([]rowRange, len(v.Keep))
+	for i, row := range v.Keep {
+		kept[i] = rowRange{int64(row), 1}
+	}
 	inGraph := map[string]bool{}
 	rows := int64(-1)
 	for _, name := range used {
 		inGraph[name] = true
 	}
 	for name, t := range s.tensors {
-		if inGraph[name] && (strings.HasSuffix(name, "word_embeddings.weight") || strings.HasSuffix(name, "tok_embeddings.weight") || strings.HasSuffix(name, "embed_tokens.weight") || strings.HasSuffix(name, "shared.weight")) {
+		if inGraph[name] && slices.ContainsFunc(tokenTables, func(end string) bool { return strings.HasSuffix(name, end) }) {
 			rows = t.Shape[0]
 		}
 	}
@@ -68,43 +71,8 @@ func (s *source) pickRows(v *Vocabulary, used map[string]string) {
 		picked.Shape = slices.Clone(t.Shape)
 		picked.Shape[0] = int64(len(v.Keep))
 		s.tensors[name] = &picked
-		s.raw[name] = rawTensor{pickedRows{raw.stored, v.Keep, raw.Size() / rows}, raw.dtype}
+		s.raw[name] = rawTensor{computed{rowsOf(storedData{raw.stored}.Bytes, raw.Size()/rows, kept)}, raw.dtype}
 	}
-}
-
-// pickedRows are some rows of a stored tensor.
-type pickedRows struct {
-	stored
-	rows  []int
-	width int64 // bytes of a row
-}
-
-// Size is the number of bytes.
-func (p pickedRows) Size() int64 { return int64(len(p.rows)) * p.width }
-
-// WriteTo writes the rows.
-func (p pickedRows) WriteTo(w io.Writer) (int64, error) {
-	var all bytes.Buffer
-	if _, err := p.stored.WriteTo(&all); err != nil {
-		return 0, err
-	}
-	return graph.Derived{Length: p.Size(), Write: func(w io.Writer) error {
-		for _, r := range p.rows {
-			if _, err := w.Write(all.Bytes()[int64(r)*p.width : int64(r+1)*p.width]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}}.WriteTo(w)
-}
-
-// Open reads the rows.
-func (p pickedRows) Open() (io.ReadCloser, error) {
-	var rows bytes.Buffer
-	if _, err := p.WriteTo(&rows); err != nil {
-		return nil, err
-	}
-	return io.NopCloser(&rows), nil
 }
 
 // prunedTokenizer writes the tokenizer's files with the tokens that stayed: tokenizer.json, which holds all, its
