@@ -30,20 +30,15 @@ func (t *translation) ggufPieces(f *gguf.File) error {
 	}
 	config := object{"legacy": true, "add_prefix_space": said("add_space_prefix", true),
 		"add_bos_token": said("add_bos_token", true), "add_eos_token": said("add_eos_token", false)}
-	for key, name := range ggufSpecial {
-		config[key+"_token"] = nil
-		if id, ok := v.special(name); ok {
-			config[key+"_token"] = v.tokens[id]
-		}
+	for key := range ggufSpecial {
+		config[key+"_token"] = nil // none, whatever the class has
 	}
+	v.describe(config)
 	unknown, _ := config["unk_token"].(string)
 	if i := slices.Index(pieces.Types, unknownToken); unknown == "" && i >= 0 && i < len(v.tokens) {
 		unknown = v.tokens[i]
 	}
 	pieces.Unknown = unknown
-	if template, ok := gguf.Get[string](f, "tokenizer.chat_template"); ok {
-		config["chat_template"] = template
-	}
 	made, err := tokenizerjson.FromPieces(pieces, config)
 	if err != nil {
 		return err

@@ -157,6 +157,12 @@ func (v *ggufVocabulary) write(t *translation) error {
 		return err
 	}
 	config := object{"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": []string{"input_ids", "attention_mask"}}
+	v.describe(config)
+	return t.write("tokenizer_config.json", config)
+}
+
+// describe adds to a tokenizer_config.json the special tokens and the chat template that the file names.
+func (v *ggufVocabulary) describe(config object) {
 	for key, name := range ggufSpecial {
 		if id, ok := v.special(name); ok {
 			config[key+"_token"] = v.tokens[id]
@@ -165,7 +171,6 @@ func (v *ggufVocabulary) write(t *translation) error {
 	if template, ok := gguf.Get[string](v.file, "tokenizer.chat_template"); ok {
 		config["chat_template"] = template
 	}
-	return t.write("tokenizer_config.json", config)
 }
 
 // json is pre_tokenizer in tokenizer.json: the cuts, then bytes as letters.
