@@ -114,17 +114,15 @@ func (a *Adapter) base(o OpenOptions) (string, error) {
 // settings are the options with what the adapter's folder says, where it says anything, in the
 // place of what the base's folder says.
 func (a *Adapter) settings(o OpenOptions) (OpenOptions, error) {
-	if file := filepath.Join(a.Dir, "tokenizer.json"); o.Tokenizer == "" && exists(file) {
-		o.Tokenizer = file
-	} else if o.Tokenizer == "" {
-		folder, _, err := makeTokenizer(a.Dir)
+	if o.Tokenizer == "" {
+		file, folder, _, err := tokenizerOf(a.Dir)
 		if err != nil {
 			return o, err
 		}
 		if folder != "" {
 			a.files = append(a.files, folder)
-			o.Tokenizer = filepath.Join(string(folder), "tokenizer.json")
 		}
+		o.Tokenizer = file
 	}
 	own, err := readModules(a.Dir)
 	if err != nil || !own.Found {

@@ -23,36 +23,37 @@ func (m *Model) findTokenizer(dir, file string) error {
 		}
 		return nil
 	}
-	if file = filepath.Join(dir, "tokenizer.json"); exists(file) {
-		m.Tokenizer = file
-		return nil
-	}
-	folder, from, err := makeTokenizer(dir)
+	file, folder, from, err := tokenizerOf(dir)
 	if errors.Is(err, tokenizerjson.ErrUnknown) {
 		m.Warnings = append(m.Warnings, err.Error())
 		return nil
 	}
-	if err != nil || folder == "" {
-		return err
+	if folder != "" {
+		m.files = append(m.files, folder)
+		m.tokenizerDir = string(folder)
 	}
-	m.files = append(m.files, folder)
-	m.tokenizerDir, m.Tokenizer, m.TokenizerFrom = string(folder), filepath.Join(string(folder), "tokenizer.json"), from
-	return nil
+	m.Tokenizer, m.TokenizerFrom = file, from
+	return err
 }
 
-// makeTokenizer makes the tokenizer of a directory that has the files of a slow one, in a temporary folder; "": it has none. from says of what.
-func makeTokenizer(dir string) (folder temporaryFolder, from string, err error) {
+// tokenizerOf is the tokenizer.json of a directory: its own or, where there are the files of a slow tokenizer alone, one that is made of them
+// in a temporary folder, from which it says; "": it has none.
+func tokenizerOf(dir string) (file string, folder temporaryFolder, from string, err error) {
+	const name = "tokenizer.json"
+	if file = filepath.Join(dir, name); exists(file) {
+		return file, "", "", nil
+	}
 	made, err := tokenizerjson.Make(dir)
 	if errors.Is(err, tokenizerjson.ErrNone) {
-		return "", "", nil
+		return "", "", "", nil
 	}
 	if err == nil {
 		folder, err = tokenizerFolder(dir, made)
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("tokenizer: %w", err)
+		return "", "", "", fmt.Errorf("tokenizer: %w", err)
 	}
-	return folder, fmt.Sprintf("%s (%s)", made.From, made.Class), nil
+	return filepath.Join(string(folder), name), folder, fmt.Sprintf("%s (%s)", made.From, made.Class), nil
 }
 
 // temporaryFolder is a folder that is removed when it is closed.
