@@ -20,6 +20,5 @@ func newEurobertConfig() *eurobertConfig {
 
 func eurobertForward(b *graph.Builder, c *eurobertConfig, in Inputs) Outputs {
 	in.Bidirectional = true
-	attn := &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias}
-	return preNormDecoder(b, attn, in, 10000, func(int) bool { return false })
+	return decoder{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias}.forward(b, in)
 }

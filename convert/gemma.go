@@ -23,37 +23,17 @@ func (c *gemmaConfig) softcap() float64 {
 	return *c.Softcap
 }
 
-// gemmaLayer is what differs from layer to layer.
-type gemmaLayer struct {
-	rope *rope
-	mask *graph.Value
+// sandwichNorms are those of gemma 2 and 3, on both sides of attention and of the feed-forward network.
+var sandwichNorms = blockNorms{"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"}
+
+// decoder is what all gemmas have in common: norms by 1 + gain, and embeddings times the root of their size.
+func (c *gemmaConfig) decoder() decoder {
+	return decoder{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias,
+		norm: c.norm, embeddingScale: math.Sqrt(float64(c.Hidden))}
 }
 
-// gemmaDecoder is the transformer of gemma 2 and 3: embeddings times the root of their size, and
-// blocks with a norm on both sides of each sublayer.
-func gemmaDecoder(b *graph.Builder, c *gemmaConfig, attn *decoderAttention, in Inputs, layer func(i int) gemmaLayer) Outputs {
-	x := b.Embedding("embed_tokens.weight", in.IDs, c.Vocab, c.Hidden)
-	x = b.Mul(x, b.Scalar(float32(math.Sqrt(float64(c.Hidden)))))
-	out := Outputs{Blocks: []*graph.Value{x}}
-	for i := range c.Layers {
-		l, own := b.Scope("layers.%d", i), layer(i)
-		h := c.norm(l, "input_layernorm", x, c.Hidden)
-		h = attn.apply(l.Scope("self_attn"), h, own.rope, own.mask)
-		x = l.Add(x, c.norm(l, "post_attention_layernorm", h, c.Hidden))
-		h = c.norm(l, "pre_feedforward_layernorm", x, c.Hidden)
-		h = c.gatedMLP(l.Scope("mlp"), h, c.Activation)
-		x = l.Add(x, c.norm(l, "post_feedforward_layernorm", h, c.Hidden))
-		out.Blocks = append(out.Blocks, x)
-	}
-	out.Hidden = c.norm(b, "norm", x, c.Hidden)
-	return out
-}
-
-// attention is that of all layers.
-func (c *gemmaConfig) attention() *decoderAttention {
-	return &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias,
-		scale: 1 / math.Sqrt(c.QueryScalar)}
-}
+// queryScale is that of attention's scores in gemma 2 and 3.
+func (c *gemmaConfig) queryScale() float64 { return 1 / math.Sqrt(c.QueryScalar) }
 
 // norm is RMSNorm with the gain 1 + weight.
 func (c *gemmaConfig) norm(b *graph.Builder, name string, x *graph.Value, n int) *graph.Value {

@@ -1,10 +1,6 @@
 package convert
 
-import (
-	"math"
-
-	"graft/graph"
-)
+import "graft/graph"
 
 // gemma is the first Gemma (Gemma team 2024): llama's blocks with gemma's norms, embeddings times the
 // root of their size, and heads of a size of their own.
@@ -28,21 +24,9 @@ func gemma1Forward(b *graph.Builder, c *gemma1Config, in Inputs) Outputs {
 	if c.BothWays && !in.Bidirectional {
 		b.Errorf("config.json: use_bidirectional_attention is not known in gemma: what it means depends on the library's attention kernel")
 	}
-	act := c.Act
-	if act == "gelu" { // the first configs say so and mean its approximation
-		act = "gelu_pytorch_tanh"
+	d := c.decoder()
+	if c.Act == "gelu" { // the first configs say so and mean its approximation
+		d.act = "gelu_pytorch_tanh"
 	}
-	attn := &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias}
-	turn := newRope(b, c.ropeConfig, ropeDefaults{Theta: 10000, Context: c.Positions}, in.Positions, headDim(int(c.HeadDim), c.Hidden, c.Heads))
-	x := b.Embedding("embed_tokens.weight", in.IDs, c.Vocab, c.Hidden)
-	x = b.Mul(x, b.Scalar(float32(math.Sqrt(float64(c.Hidden)))))
-	out := Outputs{Blocks: []*graph.Value{x}}
-	for i := range c.Layers {
-		l := b.Scope("layers.%d", i)
-		x = l.Add(x, attn.apply(l.Scope("self_attn"), c.norm(l, "input_layernorm", x, c.Hidden), turn, c.mask(in, false)))
-		x = l.Add(x, c.gatedMLP(l.Scope("mlp"), c.norm(l, "post_attention_layernorm", x, c.Hidden), act))
-		out.Blocks = append(out.Blocks, x)
-	}
-	out.Hidden = c.norm(b, "norm", x, c.Hidden)
-	return out
+	return d.forward(b, in)
 }

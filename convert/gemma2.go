@@ -34,8 +34,8 @@ func gemma2Forward(b *graph.Builder, c *gemma2Config, in Inputs) Outputs {
 	if c.BothWays && !in.Bidirectional {
 		b.Errorf("config.json: use_bidirectional_attention is not known in gemma2: what it means depends on the library's attention kernel")
 	}
-	attn := c.attention()
-	attn.softcap = c.softcap()
-	turn := newRope(b, c.ropeConfig, ropeDefaults{Theta: 10000, Context: c.Positions}, in.Positions, headDim(int(c.HeadDim), c.Hidden, c.Heads))
-	return gemmaDecoder(b, &c.gemmaConfig, attn, in, func(i int) gemmaLayer { return gemmaLayer{turn, c.mask(in, c.local(i))} })
+	d := c.decoder()
+	d.norms, d.act, d.scale, d.softcap = sandwichNorms, c.Activation, c.queryScale(), c.softcap()
+	d.mask = func(layer int) *graph.Value { return c.mask(in, c.local(layer)) }
+	return d.forward(b, in)
 }

@@ -44,24 +44,23 @@ func (c *gemma3Config) mask(in Inputs, layer int) *graph.Value {
 }
 
 func gemma3Forward(b *graph.Builder, c *gemma3Config, in Inputs) Outputs {
-	ropes := c.ropes(b, in)
-	attn := c.attention()
-	attn.norm = func(s *graph.Builder, name string, x *graph.Value) *graph.Value {
-		return c.norm(s, name, x, headDim(int(c.HeadDim), c.Hidden, c.Heads))
-	}
 	if c.softcap() != 0 {
 		b.Errorf("config.json: attn_logit_softcapping %g is not known in gemma3", c.softcap())
 	}
-	return gemmaDecoder(b, &c.gemmaConfig, attn, in, func(i int) gemmaLayer { return gemmaLayer{ropes[c.local(i)], c.mask(in, i)} })
+	ropes := c.ropes(b, in)
+	d := c.decoder()
+	d.norms, d.act, d.scale, d.qkNorm = sandwichNorms, c.Activation, c.queryScale(), eachHead
+	d.rope = func(layer int) *rope { return ropes[c.local(layer)] }
+	d.mask = func(layer int) *graph.Value { return c.mask(in, layer) }
+	return d.forward(b, in)
 }
 
 // ropes are the rotary positions of the global and the local (true) layers. In configs of
 // transformers 4, rope_scaling is that of the global layers alone.
 func (c *gemma3Config) ropes(b *graph.Builder, in Inputs) map[bool]*rope {
 	local := ropeConfig{Theta: c.LocalTheta, Parameters: c.ropeConfig.Parameters}
-	size := headDim(int(c.HeadDim), c.Hidden, c.Heads)
 	return map[bool]*rope{
-		false: newRope(b, c.ropeConfig, ropeDefaults{fullAttention, 1e6, c.Positions}, in.Positions, size),
-		true:  newRope(b, local, ropeDefaults{slidingAttention, c.LocalTheta, c.Positions}, in.Positions, size),
+		false: newRope(b, c.ropeConfig, ropeDefaults{fullAttention, 1e6, c.Positions}, in.Positions, c.headSize()),
+		true:  newRope(b, local, ropeDefaults{slidingAttention, c.LocalTheta, c.Positions}, in.Positions, c.headSize()),
 	}
 }

@@ -20,6 +20,5 @@ func newLlamaConfig() *llamaConfig {
 }
 
 func llamaForward(b *graph.Builder, c *llamaConfig, in Inputs) Outputs {
-	attn := &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias}
-	return preNormDecoder(b, attn, in, 10000, func(int) bool { return false })
+	return decoder{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias}.forward(b, in)
 }

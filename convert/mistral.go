@@ -21,5 +21,6 @@ func newMistralConfig() *mistralConfig {
 }
 
 func mistralForward(b *graph.Builder, c *mistralConfig, in Inputs) Outputs {
-	return preNormDecoder(b, &decoderAttention{decoderConfig: &c.decoderConfig}, in, 10000, func(int) bool { return true })
+	window := func(int) *graph.Value { return c.mask(in, true) }
+	return decoder{decoderConfig: &c.decoderConfig, mask: window}.forward(b, in)
 }

@@ -20,7 +20,8 @@ func newQwen2Config() *qwen2Config {
 }
 
 func qwen2Forward(b *graph.Builder, c *qwen2Config, in Inputs) Outputs {
-	return preNormDecoder(b, &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: true}, in, 10000, c.qwenWindow)
+	mask := func(layer int) *graph.Value { return c.mask(in, c.qwenWindow(layer)) }
+	return decoder{decoderConfig: &c.decoderConfig, qkvBias: true, mask: mask}.forward(b, in)
 }
 
 // qwenWindow reports whether a layer keeps to the sliding window: as layer_types says, or, in

@@ -20,6 +20,6 @@ func newQwen3Config() *qwen3Config {
 }
 
 func qwen3Forward(b *graph.Builder, c *qwen3Config, in Inputs) Outputs {
-	attn := &decoderAttention{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias, norm: c.headRMSNorm}
-	return preNormDecoder(b, attn, in, 10000, c.qwenWindow)
+	mask := func(layer int) *graph.Value { return c.mask(in, c.qwenWindow(layer)) }
+	return decoder{decoderConfig: &c.decoderConfig, qkvBias: c.AttentionBias, outBias: c.AttentionBias, qkNorm: eachHead, mask: mask}.forward(b, in)
 }
