@@ -117,6 +117,7 @@ var blockModules = map[string]string{
 	"mpnet":       "attention.attn.k attention.attn.o attention.attn.q attention.attn.v intermediate.dense output.dense",
 	"distilbert":  "attention.k_lin attention.out_lin attention.q_lin attention.v_lin ffn.lin1 ffn.lin2",
 	"albert":      "attention.dense attention.key attention.query attention.value ffn ffn_output",
+	"deberta-v2":  "attention.output.dense attention.self.key_proj attention.self.query_proj attention.self.value_proj intermediate.dense output.dense",
 	"modernbert":  "attn.Wo attn.Wqkv mlp.Wi mlp.Wo",
 	"nomic-bert":  "attn.Wqkv attn.out_proj mlp.fc11 mlp.fc12 mlp.fc2",
 	"gte":         "attention.o_proj attention.qkv_proj mlp.down_proj mlp.up_gate_proj",
@@ -129,6 +130,10 @@ var blockModules = map[string]string{
 	"gemma":       decoderModules,
 	"gemma2":      decoderModules,
 	"gemma3-text": decoderModules,
+	"phi3":        "mlp.down_proj mlp.gate_up_proj self_attn.o_proj self_attn.qkv_proj",
+	"olmo2":       decoderModules,
+	"granite":     decoderModules,
+	"smollm3":     decoderModules,
 	"nvembed":     decoderModules,
 }
 

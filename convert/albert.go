@@ -31,6 +31,7 @@ func albertForward(b *graph.Builder, c *albertConfig, in Inputs) Outputs {
 		b.Errorf("config.json: num_hidden_groups %d and inner_group_num %d with %d layers", c.Groups, c.Inner, c.Layers)
 		return Outputs{}
 	}
+	c.check(b)
 	e := b.Scope("embeddings")
 	x := b.Sum(e.Embedding("word_embeddings.weight", in.IDs, c.Vocab, c.Embedding),
 		c.typeEmbeddings(e, in, c.Embedding),

@@ -25,7 +25,7 @@ type Arch struct {
 // archs are all architectures. Each has a folder of the same name in testdata/models, with the
 // values that the reference library computes.
 var archs = []*Arch{
-	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, modernbert, eurobert, nomicBert, gte, t5,
+	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, gte, t5,
 	llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, nvembed,
 }
 

@@ -64,11 +64,16 @@ func (c *bertConfig) typeEmbeddings(e *graph.Builder, in Inputs, size int) *grap
 	return e.Embedding("token_type_embeddings.weight", in.TokenTypes, c.Types, size)
 }
 
-// bertBlocks are the transformer blocks under "layer.<i>", x being their input.
-func bertBlocks(b *graph.Builder, c *bertConfig, x *graph.Value, in Inputs) Outputs {
+// check refuses what the class of transformers could be told, or other code's config of the same model_type says.
+func (c *bertConfig) check(b *graph.Builder) {
 	if c.Decoder || (c.PositionType != "" && c.PositionType != "absolute") {
 		b.Errorf("config.json: is_decoder %t, position_embedding_type %q; only encoders with absolute positions are known", c.Decoder, c.PositionType)
 	}
+}
+
+// bertBlocks are the transformer blocks under "layer.<i>", x being their input.
+func bertBlocks(b *graph.Builder, c *bertConfig, x *graph.Value, in Inputs) Outputs {
+	c.check(b)
 	out := Outputs{Blocks: []*graph.Value{x}}
 	for i := range c.Layers {
 		l := b.Scope("layer.%d", i)

@@ -134,7 +134,7 @@ func TestOpenMistakes(t *testing.T) {
 		want   []string
 		change func(t *testing.T, dir string)
 	}{
-		{"unknown architecture", []string{`model_type "deberta-v2"`, "bert, ", "xlm-roberta"}, config("model_type", "deberta-v2")},
+		{"unknown architecture", []string{`model_type "mobilebert"`, "bert, ", "xlm-roberta"}, config("model_type", "mobilebert")},
 		{"config is not JSON", []string{"config.json"}, write("config.json", "{")},
 		{"config has another type", []string{"config.json", "hidden_size"}, config("hidden_size", "32")},
 		{"no config", []string{"config.json"}, func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "config.json")) }},

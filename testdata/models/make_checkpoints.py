@@ -7,7 +7,8 @@ library's gte class, which the same tensors and angles are given to (as_gte).
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AlbertModel, AutoModel, EuroBertConfig, EuroBertModel, GemmaConfig, GemmaModel, GteConfig, GteModel, T5Config, T5EncoderModel
+from transformers import (AlbertConfig, AlbertModel, AutoModel, DebertaV2Config, DebertaV2Model, EuroBertConfig, EuroBertModel, GemmaConfig, GemmaModel,
+                          GteConfig, GteModel, T5Config, T5EncoderModel)
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -109,6 +110,11 @@ def albert():
                                     intermediate_size=48, max_position_embeddings=64))
 
 
+def deberta(**k):
+    return DebertaV2Model(DebertaV2Config(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48,
+                                          max_position_embeddings=64, relative_attention=True, **k))
+
+
 def eurobert():
     return EuroBertModel(EuroBertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
                                         intermediate_size=48, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, mask_token_id=3))
@@ -128,6 +134,9 @@ CASES = {
     "gte": (1210, lambda: gte(type_vocab_size=2), None),
     "gte-new": (1220, lambda: gte(type_vocab_size=0), publish),
     "albert": (1230, albert, None),
+    "deberta-v2": (1280, lambda: deberta(max_relative_positions=10, position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p",
+                                         position_biased_input=False), None),
+    "deberta-v2-input": (1290, lambda: deberta(max_relative_positions=8, pos_att_type=["c2p"], type_vocab_size=2, embedding_size=16), None),
     "eurobert": (1240, eurobert, None),
     "gemma": (1270, gemma, None),
     "t5": (1250, t5, None),
