@@ -60,7 +60,7 @@ func gemma3Forward(b *graph.Builder, c *gemma3Config, in Inputs) Outputs {
 func (c *gemma3Config) ropes(b *graph.Builder, in Inputs) map[bool]*rope {
 	local := ropeConfig{Theta: c.LocalTheta, Parameters: c.ropeConfig.Parameters}
 	return map[bool]*rope{
-		false: newRope(b, c.ropeConfig, ropeDefaults{fullAttention, 1e6, c.Positions}, in.Positions, c.headSize()),
-		true:  newRope(b, local, ropeDefaults{slidingAttention, c.LocalTheta, c.Positions}, in.Positions, c.headSize()),
+		false: c.newRope(b, in, ropeDefaults{LayerType: fullAttention, Theta: 1e6}),
+		true:  newRope(b, local, ropeDefaults{LayerType: slidingAttention, Theta: c.LocalTheta, Context: c.Positions}, in.Positions, c.headSize()),
 	}
 }

@@ -56,8 +56,8 @@ func (c *modernbertConfig) local(i int) bool {
 func modernbertForward(b *graph.Builder, c *modernbertConfig, in Inputs) Outputs {
 	size := headDim(0, c.Hidden, c.Heads)
 	ropes := map[bool]*rope{ // by local
-		false: newRope(b, c.ropeConfig, ropeDefaults{fullAttention, c.GlobalTheta, c.Positions}, in.Positions, size),
-		true:  newRope(b, c.ropeConfig, ropeDefaults{slidingAttention, c.LocalTheta, c.Positions}, in.Positions, size),
+		false: newRope(b, c.ropeConfig, ropeDefaults{LayerType: fullAttention, Theta: c.GlobalTheta, Context: c.Positions}, in.Positions, size),
+		true:  newRope(b, c.ropeConfig, ropeDefaults{LayerType: slidingAttention, Theta: c.LocalTheta, Context: c.Positions}, in.Positions, size),
 	}
 	e := b.Scope("embeddings")
 	x := e.Embedding("tok_embeddings.weight", in.IDs, c.Vocab, c.Hidden)

@@ -173,9 +173,9 @@ func TestContextTooLong(t *testing.T) {
 func TestUnknownRope(t *testing.T) {
 	dir := copyModel(t, "llama")
 	edit(t, filepath.Join(dir, "config.json"), func(m map[string]any) {
-		m["rope_parameters"] = map[string]any{"rope_type": "longrope", "rope_theta": 10000.0}
+		m["rope_parameters"] = map[string]any{"rope_type": "spiral", "rope_theta": 10000.0}
 	})
-	if _, err := convert.Open(dir, convert.OpenOptions{}); err == nil || !strings.Contains(err.Error(), `rope_type "longrope" is not known; known: `) {
+	if _, err := convert.Open(dir, convert.OpenOptions{}); err == nil || !strings.Contains(err.Error(), `rope_type "spiral" is not known; known: `) {
 		t.Errorf("error %v", err)
 	}
 }

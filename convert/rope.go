@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"graft/graph"
 )
@@ -14,7 +15,8 @@ type ropeConfig struct {
 	Scaling    *ropeParameters `json:"rope_scaling"`
 	Parameters json.RawMessage `json:"rope_parameters"`
 	Partial    float64         `json:"partial_rotary_factor"`
-	Fraction   float64         `json:"rotary_emb_fraction"` // nomic's original code: the share of a head that turns
+	Fraction   float64         `json:"rotary_emb_fraction"`              // nomic's original code: the share of a head that turns
+	Original   float64         `json:"original_max_position_embeddings"` // phi3's place for longrope's
 }
 
 // ropeParameters are the settings of one kind of rotary position.
@@ -29,13 +31,18 @@ type ropeParameters struct {
 	OriginalPosition float64  `json:"original_max_position_embeddings"` // 0: max_position_embeddings
 	MixedB           *float64 `json:"mixed_b"`                          // ntk's other form, which is not known
 
+	// longrope's: what the angle of each pair is divided by in texts up to original_max_position_embeddings tokens, and in longer ones
+	ShortFactor []float64 `json:"short_factor"`
+	LongFactor  []float64 `json:"long_factor"`
+
+	AttentionFactor float64 `json:"attention_factor"` // yarn's and longrope's; 0: made of the factor
+
 	// yarn's, with the defaults of its paper
-	AttentionFactor float64 `json:"attention_factor"` // 0: made of the factor
-	MScale          float64 `json:"mscale"`
-	MScaleAllDim    float64 `json:"mscale_all_dim"`
-	BetaFast        float64 `json:"beta_fast"` // 0: 32
-	BetaSlow        float64 `json:"beta_slow"` // 0: 1
-	Truncate        *bool   `json:"truncate"`  // false: the ramp's ends are not rounded to features
+	MScale       float64 `json:"mscale"`
+	MScaleAllDim float64 `json:"mscale_all_dim"`
+	BetaFast     float64 `json:"beta_fast"` // 0: 32
+	BetaSlow     float64 `json:"beta_slow"` // 0: 1
+	Truncate     *bool   `json:"truncate"`  // false: the ramp's ends are not rounded to features
 
 	fraction float64 // of a head's features that turn
 }
@@ -45,6 +52,7 @@ type ropeDefaults struct {
 	LayerType string  // whose parameters, "" where a model has one kind
 	Theta     float64 // the base
 	Context   int     // max_position_embeddings: the tokens that the model was trained on
+	Partial   bool    // the class turns partial_rotary_factor of a head, whatever the kind of position
 }
 
 // of returns the parameters of a layer type, all filled in.
@@ -55,13 +63,22 @@ func (c ropeConfig) of(d ropeDefaults) (ropeParameters, error) {
 	}
 	p.Theta, p.Partial = orElse(p.Theta, c.Theta), orElse(p.Partial, c.Partial)
 	p.fraction = orElse(c.Fraction, 1)
+	if d.Partial {
+		p.fraction = orElse(p.Partial, 1)
+	}
 	if p.Type == "" {
 		p.Type = p.OldType
+	}
+	if p.Type == "su" || p.Type == "yarn" && len(p.ShortFactor) > 0 { // as phi3's first configs call it
+		p.Type = longrope
+	}
+	if p.Type == longrope {
+		p.OriginalPosition = orElse(c.Original, p.OriginalPosition)
 	}
 	p.Theta = orElse(p.Theta, d.Theta)
 	p.OriginalPosition = orElse(p.OriginalPosition, float64(d.Context))
 	p.BetaFast, p.BetaSlow = orElse(p.BetaFast, 32), orElse(p.BetaSlow, 1)
-	if p.Type == "yarn" && p.Factor == 0 {
+	if (p.Type == "yarn" || p.Type == longrope) && p.Factor == 0 {
 		p.Factor = float64(d.Context) / p.OriginalPosition
 	}
 	return p, nil
@@ -71,7 +88,7 @@ func (c ropeConfig) of(d ropeDefaults) (ropeParameters, error) {
 // stands above rope_parameters, and models with layer types read those of their type alone.
 func (c ropeConfig) given(layerType string) (p ropeParameters, err error) {
 	raw, scaling := c.Parameters, c.Scaling
-	if scaling != nil && *scaling == (ropeParameters{}) {
+	if scaling != nil && reflect.ValueOf(*scaling).IsZero() {
 		scaling = nil
 	}
 	if layerType != "" && len(raw) > 0 {
@@ -111,7 +128,7 @@ func newRope(b *graph.Builder, c ropeConfig, d ropeDefaults, positions *graph.Va
 	if err == nil {
 		inv, err = p.inverse(size)
 	}
-	if err == nil && p.Partial != 0 && p.Partial != 1 && p.Type != "" && p.Type != "default" { // the library fails at the first text
+	if err == nil && !d.Partial && p.Partial != 0 && p.Partial != 1 && p.Type != "" && p.Type != "default" { // the library fails at the first text
 		err = fmt.Errorf("config.json: partial_rotary_factor %g with rope_type %q is not known", p.Partial, p.Type)
 	}
 	if err != nil {
@@ -121,8 +138,11 @@ func newRope(b *graph.Builder, c ropeConfig, d ropeDefaults, positions *graph.Va
 	b = b.Scope("rope")
 	at := b.Unsqueeze(b.Cast(positions, graph.Float), 2)
 	turn := b.Const(graph.NewTensor("inv_freq", inv, int64(len(inv))))
-	if p.Type == "dynamic" && len(inv) > 1 {
+	switch {
+	case p.Type == "dynamic" && len(inv) > 1:
 		turn = b.Mul(turn, dynamicStretch(b, p, d.Context, positions, len(inv)))
+	case p.Type == longrope && err == nil:
+		turn = longTurn(b, p, positions, turn, size)
 	}
 	angle := b.Mul(at, turn)
 	r := &rope{b.Op("Cos", []*graph.Value{angle}), b.Op("Sin", []*graph.Value{angle}), 2 * len(inv), size}

@@ -30,7 +30,10 @@ var ropeScalings = map[string]ropeScaling{
 	"ntk":     {scale: ntkScaling, valid: func(p ropeParameters) bool { return hasFactor(p) && p.MixedB == nil }},
 	"llama3":  {scale: llama3Scaling, valid: validLlama3},
 	"yarn":    {scale: yarnScaling, valid: hasFactor, longer: true},
+	longrope:  {scale: func(p ropeParameters, i, _ int, inv float64) float64 { return inv / p.ShortFactor[i] }, valid: validLong}, // and longTurn
 }
+
+const longrope = "longrope"
 
 func unscaled(_ ropeParameters, _, _ int, inv float64) float64 { return inv }
 
@@ -80,8 +83,13 @@ func yarnScaling(p ropeParameters, i, dim int, inv float64) float64 {
 	return stretched*inv/p.Factor + (1-stretched)*inv
 }
 
-// attentionFactor is what yarn multiplies cosines and sines by, so that scores stay as sharp over
-// longer texts (Peng et al. 2023, section 3.4).
+func validLong(p ropeParameters) bool {
+	none := func(x float64) bool { return !(x > 0) }
+	return p.OriginalPosition > 1 && !slices.ContainsFunc(p.ShortFactor, none) && !slices.ContainsFunc(p.LongFactor, none)
+}
+
+// attentionFactor is what yarn and longrope multiply cosines and sines by, so that scores stay as sharp over
+// longer texts (Peng et al. 2023, section 3.4; Ding et al. 2024).
 func (p ropeParameters) attentionFactor() float64 {
 	grow := func(mscale float64) float64 {
 		if p.Factor <= 1 {
@@ -90,14 +98,32 @@ func (p ropeParameters) attentionFactor() float64 {
 		return 0.1*mscale*math.Log(p.Factor) + 1
 	}
 	switch {
-	case p.Type != "yarn":
+	case p.Type != "yarn" && p.Type != longrope:
 		return 1
 	case p.AttentionFactor != 0:
 		return p.AttentionFactor
+	case p.Type == longrope && p.Factor <= 1:
+		return 1
+	case p.Type == longrope:
+		return math.Sqrt(1 + math.Log(p.Factor)/math.Log(p.OriginalPosition))
 	case p.MScale != 0 && p.MScaleAllDim != 0:
 		return grow(p.MScale) / grow(p.MScaleAllDim)
 	}
 	return grow(1)
+}
+
+// longTurn are longrope's angles for a step of one position, [batch, 1, pairs]: those by long_factor in a text of more tokens than the
+// model was first trained on, else short, which are those by short_factor. As in dynamicStretch each text goes by its own length.
+func longTurn(b *graph.Builder, p ropeParameters, positions, short *graph.Value, size int) *graph.Value {
+	p.ShortFactor = p.LongFactor
+	inv, err := p.inverse(size)
+	if err != nil {
+		b.Errorf("%w", err)
+		return short
+	}
+	last := b.Op("ReduceMax", []*graph.Value{b.Cast(positions, graph.Float), b.Int64s(1)}) // [batch, 1]
+	long := b.Op("Greater", []*graph.Value{last, b.Scalar(float32(p.OriginalPosition - 1))})
+	return b.Where(b.Unsqueeze(long, 2), b.Const(graph.NewTensor("long_inv_freq", inv, int64(len(inv)))), short)
 }
 
 // dynamicStretch is what the angles of n pairs are multiplied by in a text that is longer than the
@@ -129,6 +155,10 @@ func (p ropeParameters) inverse(size int) ([]float32, error) {
 	dim := int(float64(size) * p.share())
 	if dim < 2 || dim > size || dim%2 != 0 {
 		return nil, fmt.Errorf("config.json: %d of a head's %d features cannot be rotated in pairs", dim, size)
+	}
+	if n := dim / 2; p.Type == longrope && (len(p.ShortFactor) != n || len(p.LongFactor) != n) {
+		return nil, fmt.Errorf("config.json: short_factor has %d numbers and long_factor %d, want %d, one for each pair of the features that turn",
+			len(p.ShortFactor), len(p.LongFactor), n)
 	}
 	inv := make([]float32, dim/2)
 	for i := range inv {

@@ -53,9 +53,10 @@ func TestRopeAngles(t *testing.T) {
 
 func TestRopeMistakes(t *testing.T) {
 	for _, test := range []struct{ parameters, want string }{
-		{`{"rope_type": "spiral"}`, `rope_type "spiral" is not known; known: ["default" "dynamic" "linear" "llama3" "ntk" "yarn"]`},
-		{`{"rope_type": "longrope", "factor": 4, "long_factor": [1], "short_factor": [1]}`, `rope_type "longrope" is not known`},
-		{`{"type": "su"}`, `rope_type "su" is not known`},
+		{`{"rope_type": "spiral"}`, `rope_type "spiral" is not known; known: ["default" "dynamic" "linear" "llama3" "longrope" "ntk" "yarn"]`},
+		{`{"rope_type": "longrope", "factor": 4, "long_factor": [1], "short_factor": [1]}`, "short_factor has 1 numbers and long_factor 1, want 4"},
+		{`{"rope_type": "longrope", "long_factor": [1, 1, -1, 1], "short_factor": [1, 1, 1, 1]}`, `rope_type "longrope" with impossible parameters`},
+		{`{"type": "su"}`, "short_factor has 0 numbers"},
 		{`{"rope_type": "linear"}`, `rope_type "linear" with impossible parameters`},
 		{`{"rope_type": "dynamic", "factor": 0.5}`, "factor 0.5"},
 		{`{"rope_type": "ntk", "factor": 8, "mixed_b": 0.5}`, "factor 8"},

@@ -1,11 +1,12 @@
-"""Tiny decoders with their reference values: gemma2, llama with dynamic and yarn rotary positions."""
+"""Tiny decoders with their reference values: make_decoders.py OUT [NAME ...] writes OUT/NAME, and OUT/rope.json where no name is given."""
 import json, os, shutil, sys, copy
 import torch, transformers, safetensors
 from safetensors.torch import save_file
-from transformers import Gemma2Config, Gemma2Model, LlamaConfig, LlamaModel
+from transformers import (Gemma2Config, Gemma2Model, GraniteConfig, GraniteModel, LlamaConfig, LlamaModel, Olmo2Config, Olmo2Model, Phi3Config, Phi3Model,
+                          SmolLM3Config, SmolLM3Model)
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-ROOT = sys.argv[1]
+ROOT, NAMES = sys.argv[1], sys.argv[2:]
 torch.set_num_threads(1)
 VOCAB = 128
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "safetensors": safetensors.__version__}
@@ -34,6 +35,8 @@ def states(model, ids, mask, positions=None):
         return model(input_ids=ids, attention_mask=mask, position_ids=positions, output_hidden_states=True).hidden_states
 
 def make(name, cls, config, seed, rewrite=lambda c: None, alone=False, notes={}):
+    if NAMES and name not in NAMES:
+        return
     d = f"{ROOT}/{name}"
     shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
     torch.manual_seed(seed)
@@ -96,6 +99,25 @@ make("llama-rope-dynamic", LlamaModel, llama(head_dim=8, max_position_embeddings
      four({"type": "dynamic", "factor": 3.0}), alone=True,
      notes={"alone": "each text was run alone by a freshly loaded model: the library's angles follow the longest text it has seen"})
 
+SMALL = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48,
+         "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+LONG = {"short_factor": [1.0, 1.1, 1.3], "long_factor": [1.0, 2.0, 7.5]}
+
+def four_of_phi3(c):
+    del c["rope_parameters"]
+    c |= {"rope_theta": 100.0, "partial_rotary_factor": 0.75, "rope_scaling": {"type": "longrope", **LONG}}
+
+make("phi3", Phi3Model, Phi3Config(**SMALL, sliding_window=6, rope_parameters={"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5}), 1310)
+make("phi3-longrope", Phi3Model, Phi3Config(**SMALL, original_max_position_embeddings=8, rope_parameters={"rope_type": "longrope", "rope_theta": 100.0,
+     "partial_rotary_factor": 0.75, **LONG}), 1320, four_of_phi3, alone=True,
+     notes={"alone": "each text was run alone by a freshly loaded model: the library's angles follow the longest text of a batch"})
+make("olmo2", Olmo2Model, Olmo2Config(**SMALL), 1330)
+make("granite", GraniteModel, GraniteConfig(**SMALL, embedding_multiplier=3.0, residual_multiplier=0.7, attention_multiplier=0.5, logits_scaling=8.0), 1340)
+make("smollm3", SmolLM3Model, SmolLM3Config(**SMALL, no_rope_layer_interval=2, use_sliding_window=True, sliding_window=5), 1350,
+     notes={"layers": "the second has no positions and a window"})
+
+if NAMES:
+    sys.exit()
 cases = []
 for p, head, context in [
     ({"rope_type": "default", "rope_theta": 10000.0}, 64, 2048),
@@ -106,6 +128,12 @@ for p, head, context in [
     ({"rope_type": "yarn", "rope_theta": 150000.0, "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False}, 64, 131072),
     ({"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "attention_factor": 1.25, "beta_fast": 16, "beta_slow": 2}, 96, 4096),
     ({"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0, "partial_rotary_factor": 0.5}, 64, 2048),
+    ({"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 4096, "short_factor": [1.0, 1.25, 2.0, 3.5],
+      "long_factor": [1.0, 4.0, 16.0, 60.0]}, 8, 131072),
+    ({"rope_type": "longrope", "rope_theta": 10000.0, "factor": 2.0, "original_max_position_embeddings": 4096, "short_factor": [1.5] * 3, "long_factor": [2.0] * 3,
+      "partial_rotary_factor": 0.75}, 8, 131072),
+    ({"rope_type": "longrope", "rope_theta": 10000.0, "attention_factor": 1.19, "original_max_position_embeddings": 4096, "short_factor": [1.5] * 4,
+      "long_factor": [2.0] * 4}, 8, 131072),
 ]:
     c = LlamaConfig(hidden_size=4 * head, num_attention_heads=4, head_dim=head, max_position_embeddings=context, rope_parameters=dict(p))
     if p["rope_type"] == "default":
