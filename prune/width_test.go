@@ -90,6 +90,8 @@ func cannotNarrow(model string, o prune.WidthOptions) string {
 		return `.weight" is shared`
 	case strings.HasPrefix(model, "deberta-v2") && o.Heads > 0: // queries and keys are multiplied with distances too
 		return "(Reshape) reads it too"
+	case model == "olmo2" && o.Heads > 0: // one norm over all heads
+		return `k_norm/RMSNormalization" (RMSNormalization) mixes features`
 	}
 	return ""
 }
@@ -178,8 +180,8 @@ func zeroColumns(t *testing.T, w *graph.Value, stays func(column int) bool) {
 }
 
 // headSizes are the models whose config gives the size of a head by itself.
-var headSizes = map[string]bool{"eurobert": true, "gemma": true, "gemma2": true, "gemma3-text": true, "llama-rope-dynamic": true, "llama-rope-yarn": true, "llama": true, "llama-rope-linear": true, "llama-rope-llama3": true, "mistral": true,
-	"nomic-bert": true, "nvembed": true, "qwen2": true, "qwen3": true}
+var headSizes = map[string]bool{"eurobert": true, "gemma": true, "gemma2": true, "gemma3-text": true, "granite": true, "llama-rope-dynamic": true, "llama-rope-yarn": true, "llama": true, "llama-rope-linear": true, "llama-rope-llama3": true, "mistral": true,
+	"nomic-bert": true, "nvembed": true, "phi3": true, "phi3-longrope": true, "qwen2": true, "qwen3": true, "smollm3": true}
 
 // A narrower model is saved as a checkpoint where the architecture's config can say how wide it is, and
 // that checkpoint is the same model; else as ONNX alone, with a warning.
