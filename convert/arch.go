@@ -26,7 +26,7 @@ type Arch struct {
 // values that the reference library computes.
 var archs = []*Arch{
 	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, gte, t5,
-	llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, olmo2, granite, nvembed,
+	llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, olmo2, granite, smollm3, nvembed,
 }
 
 // Archs lists the known architectures.

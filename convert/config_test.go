@@ -44,6 +44,21 @@ func TestConfigSpellings(t *testing.T) {
 		{"before transformers 4.43", "llama-rope-linear", func(m map[string]any) {
 			m["rope_scaling"] = map[string]any{"type": "linear", "factor": 4.0}
 		}},
+		{"by a rule on places", "smollm3", func(m map[string]any) {
+			delete(m, "no_rope_layers")
+			delete(m, "layer_types")
+		}},
+		{"transformers 5", "phi3-longrope", func(m map[string]any) {
+			p := m["rope_scaling"].(map[string]any)
+			p["rope_type"], p["rope_theta"], p["partial_rotary_factor"] = "longrope", m["rope_theta"], m["partial_rotary_factor"]
+			m["rope_parameters"] = p
+			for _, key := range []string{"rope_scaling", "rope_theta", "partial_rotary_factor"} {
+				delete(m, key)
+			}
+		}},
+		{"its first name of longrope", "phi3-longrope", func(m map[string]any) {
+			m["rope_scaling"].(map[string]any)["type"] = "su"
+		}},
 		{"the original code", "nomic-bert", func(m map[string]any) {
 			for _, key := range []string{"hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size",
 				"max_position_embeddings", "layer_norm_eps", "rope_parameters", "hidden_act", "head_dim"} {

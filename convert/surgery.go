@@ -217,17 +217,20 @@ func (s *Surgery) edit(m *Model, config json.RawMessage) (json.RawMessage, error
 	return config, nil
 }
 
-// layerKinds keeps what config.json says of single layers true: layer_types, where the layers
-// are of two kinds, and max_window_layers.
+// layerKinds keeps what config.json says of single layers true: the lists with an entry for each, and max_window_layers.
 func (m *Model) layerKinds(kept []int, keys map[string]json.RawMessage, set map[string]any) {
-	var types []string
-	if json.Unmarshal(keys["layer_types"], &types) == nil && len(types) > kept[len(kept)-1] {
-		set["layer_types"] = chosen(types, kept)
-	} else if types = m.patternTypes(); types != nil {
-		// The rule on places holds for the layers that are left, or each is named.
-		if left := chosen(types, kept); !slices.Equal(left, types[:len(left)]) {
-			set["layer_types"] = left
-			m.Warnings = append(m.Warnings, "config.json names each layer's attention in layer_types now, which transformers 4 does not read: it goes by the layers' places")
+	for _, kind := range layerLists {
+		var list []any
+		if json.Unmarshal(keys[kind.key], &list) == nil && len(list) > kept[len(kept)-1] {
+			set[kind.key] = chosen(list, kept)
+		} else if list = m.ruled(kind.rule); list != nil {
+			// The rule on places holds for the layers that are left, or each is named.
+			if left := chosen(list, kept); !slices.Equal(left, list[:len(left)]) {
+				set[kind.key] = left
+				if kind.warning != "" {
+					m.Warnings = append(m.Warnings, kind.warning)
+				}
+			}
 		}
 	}
 	var most int
@@ -243,25 +246,4 @@ func chosen[T any](list []T, indices []int) []T {
 		out = append(out, list[i])
 	}
 	return out
-}
-
-// patternTypes are the kinds of the layers where a config states them by a rule on their places; nil
-// where it has none.
-func (m *Model) patternTypes() []string {
-	if m.Arch == nil {
-		return nil
-	}
-	config := m.Arch.Config()
-	ruled, ok := config.(interface{ local(layer int) bool })
-	if !ok || json.Unmarshal(m.Config, config) != nil {
-		return nil
-	}
-	types := make([]string, config.Sizes().Layers)
-	for i := range types {
-		types[i] = fullAttention
-		if ruled.local(i) {
-			types[i] = slidingAttention
-		}
-	}
-	return types
 }

@@ -95,6 +95,43 @@ func TestPrunedIsBuiltWithFewerLayers(t *testing.T) {
 	}
 }
 
+// Where a config states by a rule on the layers' places which of them have positions, the layers that are left are named.
+func TestPrunedRule(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := os.CopyFS(dir, os.DirFS("../testdata/models/smollm3")); err != nil {
+		t.Fatal(err)
+	}
+	var keys map[string]any
+	if err := json.Unmarshal([]byte(config(t, dir)), &keys); err != nil {
+		t.Fatal(err)
+	}
+	delete(keys, "no_rope_layers")
+	delete(keys, "layer_types")
+	raw, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), raw, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for kept, want := range map[[2]int][]int{{0, 1}: nil, {1, 2}: {0, 1}} {
+		m := openModel(t, dir, convert.OpenOptions{})
+		surgery(t, m, kept[:])
+		var left struct {
+			Turned []int `json:"no_rope_layers"`
+		}
+		if err := json.Unmarshal(m.Config, &left); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(left.Turned, want) {
+			t.Errorf("layers %v: no_rope_layers is %v, want %v", kept, left.Turned, want)
+		}
+		if _, err := convert.Save(context.Background(), filepath.Join(t.TempDir(), "pruned"), m, convert.SaveOptions{NoONNX: true}); err != nil {
+			t.Errorf("layers %v: %v", kept, err) // no checkpoint is left of a model whose config says something else
+		}
+	}
+}
+
 func layersOf(t *testing.T, dir string) int {
 	t.Helper()
 	m := openModel(t, dir, convert.OpenOptions{})
