@@ -69,7 +69,7 @@ func rows(x *tokens) [][]int64 {
 	return slices.Collect(slices.Chunk(x.data, int(x.shape[1])))
 }
 
-var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert", "albert", "deberta-v2", "eurobert", "gemma"}
+var interopModels = []string{"bert", "llama", "modernbert", "mpnet", "roberta", "xlm-roberta", "qwen3", "distilbert", "albert", "deberta-v2", "eurobert", "gemma", "phi3", "olmo2", "granite", "smollm3"}
 
 // What Save writes of a trained model loads in transformers: every tensor has its place, and the
 // hidden states are those of the graph.
