@@ -112,6 +112,9 @@ func (m *maker) specialTokens() ([]specialToken, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, t := range m.extra {
+		additional = append(additional, specialToken{addedToken{Content: t, Special: true}, false})
+	}
 	for _, t := range additional {
 		if !seen[t.Content] {
 			list = append(list, t)
@@ -133,7 +136,7 @@ func (m *maker) roleToken(role string) (specialToken, error) {
 			numbered = &m.settings.numbered[i]
 		}
 	}
-	if _, has := m.id(t.Content); !given && !has && numbered == nil {
+	if _, has := m.id(t.Content); !given && !has && numbered == nil && !slices.Contains(m.class.beyond, role) {
 		return specialToken{}, err // the library would give it an id beyond the embedding table
 	}
 	how, wrapped := m.class.wrapped[role]

@@ -8,12 +8,13 @@ type class struct {
 	special    map[string]string     // special tokens by role, where the configuration is silent
 	wrapped    map[string]addedToken // how tokens of these roles are matched where the configuration gives a mere text
 	additional []string              // additional_special_tokens, where the configuration is silent
+	beyond     []string              // roles of tokens that have a row of the embedding table though the vocabulary lacks them
 	left       bool                  // pads on the left
 	types      bool                  // takes token types
 }
 
 // vocabularies are the files that hold a vocabulary.
-var vocabularies = []string{vocabText, vocabJSON, "tokenizer.model", "sentencepiece.bpe.model", "spiece.model"}
+var vocabularies = []string{vocabText, vocabJSON, "tokenizer.model", "sentencepiece.bpe.model", "spiece.model", "spm.model"}
 
 const (
 	vocabText  = "vocab.txt"
@@ -72,6 +73,14 @@ var classes = map[string]class{
 		special: fairseq, wrapped: all(spaced, "mask")},
 	"CamembertTokenizer": {vocabulary: "sentencepiece.bpe.model", model: (*maker).camembert, template: (*maker).fairseqTemplate,
 		special: fairseq, wrapped: all(spaced, "mask"), additional: []string{"<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"}},
+	"T5Tokenizer": {vocabulary: "spiece.model", model: (*maker).t5, template: (*maker).t5Template,
+		special: map[string]string{"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}, wrapped: all(plain, "eos", "unk", "pad")},
+	"AlbertTokenizer": {vocabulary: "spiece.model", model: (*maker).albert, template: (*maker).albertTemplate, types: true,
+		special: map[string]string{"bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "sep": "[SEP]", "pad": "<pad>", "cls": "[CLS]", "mask": "[MASK]"},
+		wrapped: all(spaced, "mask")},
+	"DebertaV2Tokenizer": {vocabulary: "spm.model", model: (*maker).debertaV2, template: (*maker).albertTemplate, types: true,
+		special: map[string]string{"bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"},
+		wrapped: all(normalized, "unk"), beyond: []string{"mask"}},
 }
 
 // modelClasses are the classes by model_type of config.json, for checkpoints that name none.
@@ -79,5 +88,6 @@ var modelClasses = map[string]string{
 	"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "electra": "ElectraTokenizer", "ernie": "BertTokenizer",
 	"nomic_bert": "BertTokenizer", "mpnet": "MPNetTokenizer", "roberta": "RobertaTokenizer", "xlm-roberta": "XLMRobertaTokenizer",
 	"camembert": "CamembertTokenizer", "llama": "LlamaTokenizer", "mistral": "LlamaTokenizer", "gemma2": "GemmaTokenizer",
-	"gemma3_text": "GemmaTokenizer", "qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer",
+	"gemma3_text": "GemmaTokenizer", "gemma": "GemmaTokenizer", "phi3": "LlamaTokenizer", "t5": "T5Tokenizer", "albert": "AlbertTokenizer",
+	"deberta-v2": "DebertaV2Tokenizer", "qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer",
 }

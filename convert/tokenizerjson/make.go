@@ -85,6 +85,7 @@ type maker struct {
 	named    map[string]string // special tokens by role
 	pieces   *sentencePiece    // the vocabulary, where it is SentencePiece's
 	turns    []string          // user-defined pieces that are special
+	extra    []string          // special tokens of the class, beside those that the configuration names
 	file     object            // tokenizer.json
 }
 

@@ -118,6 +118,9 @@ func TestErrors(t *testing.T) {
 		"vocabulary":        {"gpt2", "vocab.json", `{"a": "b"}`, "have a text"},
 		"vocabulary text":   {"bert", "vocab.txt", "[UNK]\n\xff\n", "it is not UTF-8"},
 		"empty vocabulary":  {"gpt2", "vocab.json", `{}`, "it is empty"},
+		"extra ids":         {"t5", "tokenizer_config.json", `{"tokenizer_class": "T5Tokenizer", "extra_ids": 3, "additional_special_tokens": ["<extra_id_0>"]}`, "extra_ids is 3, but additional_special_tokens lists 1"},
+		"too many ids":      {"t5", "tokenizer_config.json", `{"tokenizer_class": "T5Tokenizer", "extra_ids": 1000000000}`, "extra_ids is 1000000000"},
+		"flag":              {"albert", "tokenizer_config.json", `{"tokenizer_class": "AlbertTokenizer", "keep_accents": "no"}`, "keep_accents: have a text"},
 		"null":              {"gpt2", "tokenizer_config.json", "null", `tokenizer class ""`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package tokenizerjson
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -49,7 +48,7 @@ func FromPieces(p Pieces, config map[string]any) (*Tokenizer, error) {
 		m.settings.values[key] = raw
 	}
 	for i, text := range p.Texts {
-		q := piece{text: text, score: p.Scores[i]}
+		q := piece{text: text, score: float64(p.Scores[i])}
 		if p.Types != nil && p.Types[i] > 0 {
 			q.kind = uint64(p.Types[i])
 		}
@@ -140,33 +139,6 @@ func (m *maker) gemma() error {
 	return m.pieceModel(sp, vocab, ids, 3, true)
 }
 
-// xlmRoberta is XLM-RoBERTa's: fairseq's special tokens take the place of the model's first three pieces, all others move up by one.
-func (m *maker) xlmRoberta() error {
-	return m.fairseqModel([]piece{{text: "<s>"}, {text: "<pad>"}, {text: "</s>"}, {text: "<unk>"}}, 3)
-}
-
-// camembert is CamemBERT's, which keeps the model's own special tokens too.
-func (m *maker) camembert() error {
-	return m.fairseqModel([]piece{{text: "<s>NOTUSED"}, {text: "<pad>"}, {text: "</s>NOTUSED"}, {text: "<unk>"}, {text: "<unk>NOTUSED", score: -100}}, 1)
-}
-
-// fairseqModel puts first before the model's pieces from number skip on, and the mask token behind them.
-func (m *maker) fairseqModel(first []piece, skip int) error {
-	sp, err := m.sentencePiece()
-	if err != nil {
-		return err
-	}
-	steps := []any{object{"type": "Strip", "strip_left": false, "strip_right": true}, replaceMatch(" {2,}", underline)}
-	if sp.charsmap != nil {
-		charsmap := base64.StdEncoding.EncodeToString(sp.charsmap)
-		steps = slices.Insert(steps, 0, any(object{"type": "Precompiled", "precompiled_charsmap": charsmap}))
-	}
-	m.file["normalizer"] = sequence("Sequence", "normalizers", steps...)
-	m.file["pre_tokenizer"], m.file["decoder"] = metaspace("always", true), metaspace("always", true)
-	vocab := append(slices.Concat(first, sp.pieces[skip:]), piece{text: "<mask>"})
-	return m.pieceModel(sp, vocab, sp.ids(), 3, false)
-}
-
 // unknown is the unknown token; nil: there is none.
 func (s *sentencePiece) unknown() any {
 	if s.unkPiece == "" {
@@ -195,7 +167,7 @@ func (m *maker) pieceModel(sp *sentencePiece, vocab []piece, parts map[string]in
 	case unigramModel:
 		list := make([]any, len(vocab))
 		for i, p := range vocab {
-			list[i] = []any{p.text, float64(p.score)}
+			list[i] = []any{p.text, p.score}
 		}
 		m.size = len(vocab)
 		m.file["model"] = object{"type": "Unigram", "unk_id": unk, "vocab": list, "byte_fallback": byteFallback}
@@ -220,11 +192,11 @@ func (m *maker) pieceModel(sp *sentencePiece, vocab []piece, parts map[string]in
 func merges(vocab []piece, parts, ids map[string]int) [][2]string {
 	type merge struct {
 		left, right             string
-		score                   float32
+		score                   float64
 		leftRunes, rightRunes   int
 		leftNumber, rightNumber int
 	}
-	scores := map[string]float32{}
+	scores := map[string]float64{}
 	for _, p := range vocab {
 		scores[p.text] = p.score
 	}

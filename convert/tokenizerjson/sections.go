@@ -65,8 +65,13 @@ func (m *maker) templateOf(single, pair []place) (any, error) {
 }
 
 // clsAndSep is BERT's template.
-func (m *maker) clsAndSep() (any, error) {
-	cls, sep := place{token: m.named["cls"]}, place{token: m.named["sep"]}
+func (m *maker) clsAndSep() (any, error) { return m.bertTemplate(m.named["cls"], m.named["sep"]) }
+
+// albertTemplate is ALBERT's and DeBERTa's, whose tokens have these names whatever the configuration says.
+func (m *maker) albertTemplate() (any, error) { return m.bertTemplate("[CLS]", "[SEP]") }
+
+func (m *maker) bertTemplate(first, end string) (any, error) {
+	cls, sep := place{token: first}, place{token: end}
 	single := []place{cls, {text: "A"}, sep}
 	return m.templateOf(single, append(single[:3:3], place{text: "B", kind: 1}, place{token: sep.token, kind: 1}))
 }
@@ -83,6 +88,12 @@ func (m *maker) fairseqTemplate() (any, error) {
 	cls, sep := place{token: "<s>"}, place{token: "</s>"}
 	single := []place{cls, {text: "A"}, sep}
 	return m.templateOf(single, append(single[:3:3], sep, place{text: "B"}, sep))
+}
+
+// t5Template is T5's, whose end token has this name whatever the configuration says.
+func (m *maker) t5Template() (any, error) {
+	single := []place{{text: "A"}, {token: "</s>"}}
+	return m.templateOf(single, append(single[:2:2], place{text: "B"}, place{token: "</s>"}))
 }
 
 // bosAndEos puts the begin and the end token around each text, as add_bos_token (true) and add_eos_token (false) say.

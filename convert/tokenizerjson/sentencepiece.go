@@ -25,7 +25,7 @@ var modelKinds = map[uint64]string{3: "word", 4: "char"}
 // piece is a token of a SentencePiece model.
 type piece struct {
 	text  string
-	score float32 // the log probability; for BPE the higher the sooner it is joined
+	score float64 // the log probability; for BPE the higher the sooner it is joined
 	kind  uint64
 }
 
@@ -82,7 +82,7 @@ func (s *sentencePiece) check() error {
 			return fmt.Errorf("piece %d, %q, is not UTF-8", i, p.text)
 		case len(p.text) > mostPiece:
 			return fmt.Errorf("piece %d has %d bytes, more than %d", i, len(p.text), mostPiece)
-		case math.IsNaN(float64(p.score)) || math.IsInf(float64(p.score), 0):
+		case math.IsNaN(p.score) || math.IsInf(p.score, 0):
 			return fmt.Errorf("piece %d, %q, has the score %v", i, p.text, p.score)
 		}
 	}
@@ -99,7 +99,9 @@ func (s *sentencePiece) setPiece(f field) error {
 		b, err = f.bytes()
 		p.text = string(b)
 	case 2:
-		p.score, err = f.float()
+		var score float32
+		score, err = f.float()
+		p.score = float64(score)
 	case 3:
 		p.kind, err = f.uint()
 	}

@@ -1,6 +1,7 @@
 package tokenizerjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,6 +99,9 @@ func (s *settings) readSpecialTokens(dir string) error {
 		if err := errors.Join(lines.Unmarshal(s.values[key], &first), lines.Unmarshal(raw, &more)); err != nil {
 			return fmt.Errorf("special_tokens_map.json: %s: %w", key, err)
 		}
+		more = slices.DeleteFunc(more, func(t json.RawMessage) bool {
+			return slices.ContainsFunc(first, func(o json.RawMessage) bool { return bytes.Equal(o, t) })
+		})
 		s.values[key], _ = json.Marshal(append(first, more...))
 	}
 	return nil
@@ -147,6 +151,17 @@ func (s *settings) flag(key string, otherwise bool) (bool, error) {
 	}
 	if err := lines.Unmarshal(s.values[key], &otherwise); err != nil {
 		return false, fmt.Errorf("tokenizer_config.json: %s: %w", key, err)
+	}
+	return otherwise, nil
+}
+
+// number is a setting that is a whole number.
+func (s *settings) number(key string, otherwise int) (int, error) {
+	if !s.has(key) {
+		return otherwise, nil
+	}
+	if err := lines.Unmarshal(s.values[key], &otherwise); err != nil {
+		return 0, fmt.Errorf("tokenizer_config.json: %s: %w", key, err)
 	}
 	return otherwise, nil
 }

@@ -33,9 +33,9 @@ BYTES = dict(model_type="bpe", byte_fallback=True, split_digits=True, normalizat
              allow_whitespace_only_pieces=True)
 
 
-def train(name, **options):
+def train(name, texts=TEXTS, **options):
     out = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(TEXTS), model_writer=out, num_threads=1, minloglevel=2,
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=out, num_threads=1, minloglevel=2,
                                              character_coverage=0.98, **options)
     (HERE / name).write_bytes(out.getvalue())
 
@@ -49,6 +49,12 @@ def vocabularies():
         train("gemma.model", vocab_size=400, **BYTES, add_dummy_prefix=False, pad_id=0, eos_id=1, bos_id=2, unk_id=3, bos_piece="<bos>",
               eos_piece="<eos>", user_defined_symbols=["<mask>", "<unused0>", "\n\n", "▁▁", "▁▁▁▁", "<start_of_turn>"])
         train("unigram.model", vocab_size=260, model_type="unigram", normalization_rule_tsv=rules.name)
+        english = dict(texts=TEXTS[:150], model_type="unigram", bos_id=-1, pad_id=0)
+        train("t5.model", **english, vocab_size=112, eos_id=1, unk_id=2, normalization_rule_tsv=rules.name)
+        train("albert.model", **english, vocab_size=200, eos_id=-1, unk_id=1, control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+              user_defined_symbols=["(", ")", "-"], normalization_rule_tsv=rules.name, split_by_number=False)
+        train("deberta.model", texts=TEXTS[:150], model_type="unigram", vocab_size=180, pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]",
+              bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]", normalization_rule_tsv=rules.name)
     tokenizer = json.loads((HERE.parent / "roberta" / "tokenizer.json").read_text())
     vocab = {token: i for token, i in tokenizer["model"]["vocab"].items() if i < 400}
     merges = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
@@ -65,9 +71,11 @@ BASE = {"0": token("<unk>"), "1": token("<s>"), "2": token("</s>")}
 OLD = {"content": None, "lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
 NAMES = (("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>"))
 FILE = {"Llama": {"tokenizer.model": "llama.model"}, "Gemma": {"tokenizer.model": "gemma.model"},
+        "T5": {"spiece.model": "t5.model"}, "Albert": {"spiece.model": "albert.model"}, "DebertaV2": {"spm.model": "deberta.model"},
         "XLMRoberta": {"sentencepiece.bpe.model": "unigram.model"}, "Camembert": {"sentencepiece.bpe.model": "unigram.model"},
         "Roberta": {"vocab.json": "vocab.json", "merges.txt": "merges.txt"}, "GPT2": {"vocab.json": "vocab.json", "merges.txt": "merges.txt"},
         "Qwen2": {"vocab.json": "vocab.json", "merges.txt": "merges.txt"}}
+EXTRA = [f"<extra_id_{i}>" for i in range(8)]
 # Each case: class, tokenizer_config.json, special_tokens_map.json, added_tokens.json.
 CASES = {
     "llama": ("Llama", {}, None, None),
@@ -88,13 +96,26 @@ CASES = {
     "xlm-roberta-2020": ("XLMRoberta", {"model_max_length": 512}, {"bos_token": "<s>", "mask_token": {**OLD, "content": "<mask>", "lstrip": True}}, None),
     "xlm-roberta-added": ("XLMRoberta", {}, {"additional_special_tokens": ["<q>"]}, {"word": 262, "<q>": 263}),
     "camembert": ("Camembert", {}, None, None),
+    "t5": ("T5", {"extra_ids": 8}, None, None),
+    "t5-all": ("T5", {"model_max_length": 512, "extra_ids": 100}, {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}, None),
+    "t5-listed": ("T5", {"extra_ids": 8, "additional_special_tokens": EXTRA}, {"additional_special_tokens": EXTRA}, None),
+    "t5-decoder": ("T5", {"extra_ids": 8, "additional_special_tokens": EXTRA, "added_tokens_decoder": {
+        "0": token("<pad>"), "1": token("</s>"), "2": token("<unk>"), **{str(119 - i): token(t) for i, t in enumerate(EXTRA)}, "120": token("<x>", special=False)}}, None, None),
+    "t5-none": ("T5", {"extra_ids": 0}, None, {"word": 112}),
+    "t5-not-legacy": ("T5", {"extra_ids": 8, "legacy": False}, None, None),
+    "t5-no-space": ("T5", {"extra_ids": 8, "add_prefix_space": False}, None, None),
+    "albert": ("Albert", {}, None, None),
+    "albert-cased": ("Albert", {"do_lower_case": False, "keep_accents": True, "remove_space": False}, {"mask_token": {**OLD, "content": "[MASK]", "lstrip": True}},
+                     {"word": 200}),
+    "deberta": ("DebertaV2", {"do_lower_case": False, "vocab_type": "spm"}, None, None),
+    "deberta-lower": ("DebertaV2", {"do_lower_case": True, "split_by_punct": True}, None, {"[MASK]": 180, "<x>": 181}),
     "roberta": ("Roberta", {}, None, None),
     "roberta-space": ("Roberta", {"add_prefix_space": True}, {"mask_token": {**OLD, "content": "<mask>", "lstrip": True}}, {"zebra": 400}),
     "gpt2": ("GPT2", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}, {"pad_token": "<pad>"}, None),
     "qwen2": ("Qwen2", {"added_tokens_decoder": {"400": token("<|x|>"), "401": token("<|im_start|>")}, "additional_special_tokens": ["<|im_start|>"],
                         "bos_token": None, "eos_token": "<|x|>", "pad_token": "<|x|>", "unk_token": None}, None, None),
 }
-IDS = ["llama", "llama-added", "llama-not-legacy", "gemma", "xlm-roberta", "roberta", "gpt2", "qwen2"]
+IDS = ["llama", "llama-added", "llama-not-legacy", "gemma", "t5", "albert", "albert-cased", "deberta", "deberta-lower", "xlm-roberta", "roberta", "gpt2", "qwen2"]
 
 
 def case(name, folder):
