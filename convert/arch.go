@@ -13,7 +13,10 @@ type Arch struct {
 	Name       string
 	Doc        string   // one line: what it is and where it comes from
 	ModelTypes []string // model_type in config.json
-	Anchor     string   // a tensor that every checkpoint has; what stands before it is the checkpoint's prefix
+	// Code has, by model_type, the position_embedding_type of checkpoints that are of this architecture though their
+	// model_type is another's: published code that began as another class kept its name.
+	Code   map[string]string
+	Anchor string // a tensor that every checkpoint has; what stands before it is the checkpoint's prefix
 
 	Config  func() Config // the defaults of the library's config class, to be read over by config.json
 	Forward func(b *graph.Builder, config Config, in Inputs) Outputs
@@ -25,7 +28,7 @@ type Arch struct {
 // archs are all architectures. Each has a folder of the same name in testdata/models, with the
 // values that the reference library computes.
 var archs = []*Arch{
-	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, gte, t5,
+	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, jinaV3, gte, t5,
 	llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, olmo2, granite, smollm3, nvembed,
 }
 
@@ -94,8 +97,13 @@ func forward[C Config](f func(*graph.Builder, C, Inputs) Outputs) func(*graph.Bu
 	return func(b *graph.Builder, config Config, in Inputs) Outputs { return f(b, config.(C), in) }
 }
 
-// archOf finds the architecture of a model_type.
-func archOf(modelType string) (*Arch, error) {
+// archOf finds the architecture of a model_type, and of a position_embedding_type where published code kept another's.
+func archOf(modelType, positionType string) (*Arch, error) {
+	for _, a := range archs {
+		if kind, ok := a.Code[modelType]; ok && kind == positionType {
+			return a, nil
+		}
+	}
 	var known []string
 	for _, a := range archs {
 		if slices.Contains(a.ModelTypes, modelType) {

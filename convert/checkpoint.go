@@ -128,12 +128,13 @@ func (m *Model) choose(o OpenOptions) error {
 // readConfig finds the architecture in config.json and reads its config.
 func (m *Model) readConfig() (Config, error) {
 	var head struct {
-		ModelType string `json:"model_type"`
+		ModelType    string `json:"model_type"`
+		PositionType string `json:"position_embedding_type"`
 	}
 	if err := lines.Unmarshal(m.Config, &head); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	arch, err := archOf(head.ModelType)
+	arch, err := archOf(head.ModelType, head.PositionType)
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +199,9 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	}
 	m.Graph = &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Domain: "", Version: irOpset}}, ProducerName: "graft", Graph: g}
 	m.Unused, m.prefix, m.stored, m.options = plan.unused(), plan.prefix, plan.taken, o
+	if n := leftOutAdapters(m.Unused); n > 0 {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("the checkpoint's adapters for tasks are left out (%d tensors): the vectors are those of no task", n))
+	}
 	if o.Pooling == "" && !m.Modules.Found {
 		m.Warnings = append(m.Warnings, "no modules.json says how tokens are pooled: their mean is taken")
 	}

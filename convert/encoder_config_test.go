@@ -1,6 +1,7 @@
 package convert_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,8 +18,8 @@ func TestEncoderConfigRefused(t *testing.T) {
 		{"deberta-v2", "max_relative_positions", "distances up to 5"}: 5,
 	}
 	for _, model := range []string{"bert", "roberta", "xlm-roberta", "ernie", "electra", "albert"} {
-		for _, kind := range []string{"relative_key", "relative_key_query", "rotary"} {
-			tests[refusal{model, "position_embedding_type", kind}] = kind
+		for _, kind := range []string{"relative_key", "relative_key_query", "sinusoidal"} {
+			tests[refusal{model, "position_embedding_type", fmt.Sprintf("position_embedding_type %q", kind)}] = kind
 		}
 	}
 	for test, value := range tests {

@@ -23,7 +23,11 @@ func newPlan(s *source, anchor string) (*plan, error) {
 	p := &plan{source: s, taken: map[string]string{}}
 	var found []string
 	for _, name := range s.names() {
-		if prefix, ok := strings.CutSuffix(name, anchor); ok && (prefix == "" || strings.HasSuffix(prefix, ".")) {
+		prefix, ok := strings.CutSuffix(name, anchor)
+		if !ok {
+			prefix, ok = strings.CutSuffix(name, underAdapters(anchor))
+		}
+		if ok && (prefix == "" || strings.HasSuffix(prefix, ".")) {
 			found = append(found, prefix)
 		}
 	}
@@ -63,6 +67,11 @@ func (p *plan) Tensor(name string) (*graph.Tensor, bool) {
 		}
 	}
 	if !ok {
+		if t, ok = p.source.tensors[underAdapters(name)]; ok && p.source.tensors[strings.TrimSuffix(t.Name, "original")+"0.lora_A"] == nil {
+			ok = false // another parametrization than LoRA, which is no choice but what the weight is made by
+		}
+	}
+	if !ok {
 		return nil, false
 	}
 	p.taken[name] = t.Name
@@ -83,4 +92,25 @@ func (p *plan) unused() []string {
 	return slices.DeleteFunc(p.source.names(), func(name string) bool {
 		return taken[name] || buffers.MatchString(name)
 	})
+}
+
+// underAdapters is what torch.nn.utils.parametrize calls a module's weight to which adapters may be added, as
+// jina-embeddings-v3 has one for each task: "original" is the weight without them.
+func underAdapters(name string) string {
+	stem, ok := strings.CutSuffix(name, ".weight")
+	if !ok {
+		return name
+	}
+	return stem + ".parametrizations.weight.original"
+}
+
+// leftOutAdapters counts the tensors of such adapters.
+func leftOutAdapters(names []string) int {
+	n := 0
+	for _, name := range names {
+		if strings.Contains(name, ".parametrizations.weight.0.lora_") {
+			n++
+		}
+	}
+	return n
 }

@@ -2,13 +2,14 @@
 
 Weights are random, the library saves them and loads them again, and computes in float32 with eager attention. gte-new is
 gte as its authors published it: model_type "new", tensors under "new.", rope_scaling "ntk"; its values are those of the
-library's gte class, which the same tensors and angles are given to (as_gte).
+library's gte class, which the same tensors and angles are given to (as_gte). jina-embeddings-v3-code is jina-embeddings-v3 in
+the same way: model_type "xlm-roberta", tensors under "roberta." and beside adapters for two tasks, rotary_emb_base (as_jina_v3).
 """
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
 from transformers import (AlbertConfig, AlbertModel, AutoModel, DebertaV2Config, DebertaV2Model, EuroBertConfig, EuroBertModel, GemmaConfig, GemmaModel,
-                          GteConfig, GteModel, T5Config, T5EncoderModel)
+                          GteConfig, GteModel, JinaEmbeddingsV3Config, JinaEmbeddingsV3Model, T5Config, T5EncoderModel)
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -51,10 +52,48 @@ def publish(folder):
     save_file(tensors, f"{folder}/model.safetensors", {"format": "pt"})
 
 
+def as_jina_v3(folder):
+    """The library's class with the tensors of a published checkpoint, of no task."""
+    with tempfile.TemporaryDirectory() as copy:
+        c = json.load(open(f"{folder}/config.json"))
+        c |= {"model_type": "jina_embeddings_v3", "rope_parameters": {"rope_type": "default", "rope_theta": c["rotary_emb_base"]}}
+        json.dump(c, open(f"{copy}/config.json", "w"))
+        tensors = {k.removeprefix("roberta.").replace(".parametrizations.weight.original", ".weight"): v
+                   for k, v in load_file(f"{folder}/model.safetensors").items() if ".lora_" not in k}
+        save_file(tensors, f"{copy}/model.safetensors", {"format": "pt"})
+        return JinaEmbeddingsV3Model.from_pretrained(copy, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+def publish_jina_v3(folder):
+    """What the library saved, in the form of its authors' code: an adapter for each task beside every matrix."""
+    c = json.load(open(f"{folder}/config.json"))
+    for key in ("rope_parameters", "transformers_version", "dtype"):
+        del c[key]
+    c |= {"architectures": ["XLMRobertaLoRA"], "model_type": "xlm-roberta", "torch_dtype": "float32", "position_embedding_type": "rotary",
+          "rotary_emb_base": 500.0, "load_trained_adapters": True, "lora_adaptations": ["retrieval.query", "retrieval.passage"],
+          "lora_alpha": 1, "lora_dropout_p": 0.0, "lora_main_params_trainable": False, "lora_rank": 4}
+    json.dump(c, open(f"{folder}/config.json", "w"), indent=2)
+    tensors = {}
+    for name, w in load_file(f"{folder}/model.safetensors").items():
+        stem, kind = f"roberta.{name}".rsplit(".", 1)
+        if w.dim() < 2:
+            tensors[f"{stem}.{kind}"] = w
+            continue
+        rows, columns = w.shape
+        shapes = ((rows, 4), (4, columns)) if "embeddings" in name else ((4, columns), (rows, 4))
+        tensors[f"{stem}.parametrizations.weight.original"] = w
+        for letter, shape in zip("AB", shapes):
+            tensors[f"{stem}.parametrizations.weight.0.lora_{letter}"] = torch.randn(2, *shape)
+    save_file(tensors, f"{folder}/model.safetensors", {"format": "pt"})
+
+
 def load(folder):
-    kind = json.load(open(f"{folder}/config.json"))["model_type"]
+    config = json.load(open(f"{folder}/config.json"))
+    kind = config["model_type"]
     if kind == "new":
         return as_gte(folder)
+    if config.get("position_embedding_type") == "rotary":
+        return as_jina_v3(folder)
     cls = T5EncoderModel if kind == "t5" else AutoModel  # which takes t5 for the whole
     return cls.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
 
@@ -120,6 +159,11 @@ def eurobert():
                                         intermediate_size=48, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, mask_token_id=3))
 
 
+def jina_v3():
+    return JinaEmbeddingsV3Model(JinaEmbeddingsV3Config(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48,
+                                                        max_position_embeddings=64))
+
+
 def t5(**k):
     return T5EncoderModel(T5Config(vocab_size=VOCAB, d_model=32, d_kv=4, d_ff=48, num_layers=3, num_heads=4, relative_attention_num_buckets=16,
                                    relative_attention_max_distance=20, **k))
@@ -139,6 +183,8 @@ CASES = {
     "deberta-v2-input": (1290, lambda: deberta(max_relative_positions=8, pos_att_type=["c2p"], type_vocab_size=2, embedding_size=16), None),
     "eurobert": (1240, eurobert, None),
     "gemma": (1270, gemma, None),
+    "jina-embeddings-v3": (1300, jina_v3, None),
+    "jina-embeddings-v3-code": (1310, jina_v3, publish_jina_v3),
     "t5": (1250, t5, None),
     "t5-gated": (1260, lambda: t5(feed_forward_proj="gated-gelu"), None),
 }

@@ -11,7 +11,7 @@ from transformers import MistralConfig, MistralModel
 
 from make_checkpoints import load
 
-RENAMED = ("nomic-bert", "gte", "gte-new")  # the class has other names than the checkpoint
+RENAMED = ("nomic-bert", "gte", "gte-new", "jina-embeddings-v3", "jina-embeddings-v3-code")  # the class has other names than the checkpoint
 
 root, names = sys.argv[1], sys.argv[2:]
 torch.set_num_threads(1)
@@ -77,9 +77,9 @@ def gradients(model, name):
         return found
     with tempfile.TemporaryDirectory() as folder:  # the library's own way back
         for p in model.parameters():
-            p.data = p.grad
+            p.data = torch.zeros_like(p) if p.grad is None else p.grad
         model.save_pretrained(folder)
-        return load_file(f"{folder}/model.safetensors")
+        return {key: g for key, g in load_file(f"{folder}/model.safetensors").items() if g.any()}  # a pooler has none
 
 
 for name in names or sorted(os.listdir(root)):
