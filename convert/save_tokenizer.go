@@ -5,7 +5,7 @@ import "path/filepath"
 // tokenizerFiles are what tokenizers of the Hugging Face libraries read.
 var tokenizerFiles = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "chat_template.jinja",
+	"vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "chat_template.jinja",
 }
 
 func (s *saver) tokenizer() error {
