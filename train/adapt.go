@@ -93,5 +93,8 @@ func settle(m Model, o Options, warn func(string)) Options {
 	if !o.Normalized {
 		o.Temperature = 1
 	}
+	if o.Parity && o.Float32MatmulPrecision == "auto" {
+		o.Float32MatmulPrecision = "highest"
+	}
 	return o
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"graft/train/torch"
 )
 
 // fingerprint is what a run's course depends on, as text, by name: the command's flags, "model", "training data" and
@@ -36,10 +38,13 @@ func newFingerprint(o Options, model, data, objective string, s schedule, device
 			"lr-scheduler-type": o.LRSchedulerType, "warm-up steps": text(s.warmup), "seed": text(o.Seed), "parity": text(o.Parity),
 		},
 		Numerics: map[string]string{
-			"bf16": text(o.BF16), "fp16": text(o.FP16), "frozen-dtype": o.FrozenDType, "recompute": text(o.Recompute), "padding": o.Padding,
+			"bf16": text(o.BF16), "fp16": text(o.FP16), "frozen-dtype": o.FrozenDType, "float32-matmul-precision": o.Float32MatmulPrecision, "recompute": text(o.Recompute), "padding": o.Padding,
 			"batch-tokens": text(o.BatchTokens), "encode-once": text(o.EncodeOnce), "grad-cache-chunk": text(o.GradCacheChunk),
 			"device": device, "threads": text(threads), "version": o.Version, "libtorch": libtorch,
 		},
+	}
+	if torch.HasTiles() { // what auto is on one CPU it is not on another
+		f.Numerics["float32-matmul-precision"] += ", AMX"
 	}
 	if o.QuerySuffix+o.PassageSuffix != "" {
 		f.Course["suffixes"] = fmt.Sprintf("%q and %q", o.QuerySuffix, o.PassageSuffix)

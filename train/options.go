@@ -83,11 +83,13 @@ type Options struct {
 	BF16         bool   // bfloat16 autocast; weights, optimizer and loss stay float32
 	FP16         bool   // float16 autocast with loss scaling; CUDA only
 	FP16OptLevel string // O0 switches BF16 and FP16 off; O1 and O2 are the same here
-	FrozenDType  string // fp32 or bf16: how matrices that do not train are kept
-	Recompute    bool   // compute each block's activations again in the backward pass
-	Device       string // auto, cpu, cuda or cuda:N
-	Threads      int    // 0: libtorch's choice
-	Parity       bool   // the reference's arithmetic to the letter: see settle (adapt.go)
+	// auto, highest or high: how float32 matrices are multiplied, see torch.SetFloat32MatmulPrecision
+	Float32MatmulPrecision string
+	FrozenDType            string // fp32 or bf16: how matrices that do not train are kept
+	Recompute              bool   // compute each block's activations again in the backward pass
+	Device                 string // auto, cpu, cuda or cuda:N
+	Threads                int    // 0: libtorch's choice
+	Parity                 bool   // the reference's arithmetic to the letter: see settle (adapt.go)
 
 	// Log, checkpoints, evaluation.
 	LoggingSteps          int      // steps between reports; train_log.jsonl has every step
@@ -126,7 +128,7 @@ func DefaultOptions() Options {
 		NumTrainEpochs: 1, LearningRate: 5e-5, AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, MaxGradNorm: 1,
 		LRSchedulerType: "linear", Seed: 42,
 
-		FP16OptLevel: "O1", FrozenDType: "fp32", Device: "auto",
+		FP16OptLevel: "O1", FrozenDType: "fp32", Float32MatmulPrecision: "auto", Device: "auto",
 
 		LoggingSteps: 500, SaveSteps: 500, ResumeFromCheckpoint: "auto", MetricForBestModel: "main_score",
 	}

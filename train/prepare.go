@@ -148,6 +148,9 @@ func (r *run) build(m *graph.Model, trainable func(name string) bool) error {
 	if o.Threads > 0 {
 		torch.SetThreads(o.Threads)
 	}
+	if err := torch.SetFloat32MatmulPrecision(o.Float32MatmulPrecision); err != nil {
+		return err
+	}
 	r.program, err = torch.Compile(m, torch.CompileOptions{
 		Outputs: []string{embedding}, Trainable: trainable, Device: r.device, Recompute: o.Recompute,
 		FrozenDType: frozenDTypes[o.FrozenDType],

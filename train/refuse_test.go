@@ -43,6 +43,7 @@ func TestValidate(t *testing.T) {
 		"--dropout: 1 is not less than 1":                                func(o *Options) { o.Dropout = 1 },
 		"--num-train-epochs: 0 epochs and no --max-steps":                func(o *Options) { o.NumTrainEpochs = 0 },
 		"--fp16: cannot be together with --bf16":                         func(o *Options) { o.FP16, o.BF16 = true, true },
+		`--float32-matmul-precision: "medium" is not one of`:             func(o *Options) { o.Float32MatmulPrecision = "medium" },
 		`--frozen-dtype: "int8" is not one of fp32, bf16`:                func(o *Options) { o.FrozenDType = "int8" },
 		"--frozen-dtype: nothing is frozen":                              func(o *Options) { o.FrozenDType = "bf16" },
 		"--use-inbatch-neg: contradicts --objective own-group":           func(o *Options) { o.UseInbatchNeg, o.Objective = true, "own-group" },

@@ -40,6 +40,7 @@ var variants = map[string]func(o *Options){
 	"accumulation": func(o *Options) { o.GradientAccumulationSteps, o.NumTrainEpochs = 2, 4 },
 	"grad-cache":   func(o *Options) { o.GradCacheChunk = 1 },
 	"bf16":         func(o *Options) { o.BF16 = true },
+	"high":         func(o *Options) { o.Float32MatmulPrecision = "high" },
 	"threads":      func(o *Options) { o.Threads = 2 },
 	"recompute":    func(o *Options) { o.Recompute = true },
 	"sorted":       func(o *Options) { o.GroupByLength, o.NoDuplicates, o.BatchTokens = true, true, 100 },

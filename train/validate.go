@@ -59,6 +59,7 @@ func (o Options) checkNames() []check {
 		unknown("lr-scheduler-type", o.LRSchedulerType, "linear", "cosine", "constant"),
 		unknown("fp16-opt-level", o.FP16OptLevel, "O0", "O1", "O2"),
 		unknown("frozen-dtype", o.FrozenDType, "fp32", "bf16"),
+		unknown("float32-matmul-precision", o.Float32MatmulPrecision, "auto", "highest", "high"),
 		{targets != nil, "lora-targets", fmt.Sprintf("%q is not a regular expression: %v", o.LoraTargets, targets)},
 		{o.ResumeFromCheckpoint == "", "resume-from-checkpoint", "is empty; auto, none or a checkpoint's folder"},
 	}

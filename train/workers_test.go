@@ -22,10 +22,7 @@ func withWorkers(t *testing.T, m *graph.Model, o Options, n int) *trainer {
 // Several workers compute the gradient of one.
 func TestWorkersAreExact(t *testing.T) {
 	eachVariation(t, 0, func(t *testing.T, m *graph.Model, o Options) {
-		tolerance := 1e-6
-		if o.BF16 {
-			tolerance = 0.02 // a product's rounding depends on its shape
-		}
+		tolerance := cutTolerance(o)
 		batches := goldenBatches(t)
 		value, want := withWorkers(t, m, o, 1).gradient(t, batches[0], batches[1])
 		for _, workers := range []int{2, 3} {

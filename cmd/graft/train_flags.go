@@ -108,6 +108,7 @@ func (o *trainOptions) machineFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "bf16", Destination: &t.BF16, Usage: "compute products in bfloat16; weights and loss stay float32"},
 		&cli.BoolFlag{Name: "fp16", Destination: &t.FP16, Usage: "the same in float16 with loss scaling; needs cuda"},
 		&cli.StringFlag{Name: "fp16-opt-level", Value: t.FP16OptLevel, Destination: &t.FP16OptLevel, Usage: "O1 and O2 are the same here; O0 switches --bf16 and --fp16 off"},
+		&cli.StringFlag{Name: "float32-matmul-precision", Value: t.Float32MatmulPrecision, Destination: &t.Float32MatmulPrecision, Usage: "highest, or high: products of float32 numbers as sums of two bfloat16 numbers on a CPU with AMX, in TensorFloat32 on CUDA; auto: high on such a CPU"},
 		&cli.StringFlag{Name: "frozen-dtype", Value: t.FrozenDType, Destination: &t.FrozenDType, Usage: "fp32 or bf16: how matrices that do not train are kept, under lora and bitfit"},
 		&cli.BoolFlag{Name: "recompute", Destination: &t.Recompute, Usage: "compute each block's activations a second time instead of keeping them"},
 		&cli.BoolFlag{Name: "parity", Destination: &t.Parity, Usage: "the reference's arithmetic to the letter"},

@@ -12,7 +12,7 @@ import (
 	"graft/train/torch"
 )
 
-// BenchmarkMiniLM is forward and backward of MiniLM on 40 texts of 128 tokens in float32, plain and with recomputed
+// BenchmarkMiniLM is forward and backward of MiniLM on 40 texts of 128 tokens in float32, plain, in the precision high and with recomputed
 // blocks, and on 40 texts of one token, which is nearly Go's and libtorch's own cost of a step's operations.
 func BenchmarkMiniLM(b *testing.B) {
 	dir := filepath.Join(os.Getenv("GRAFT_MODELS"), "minilm")
@@ -21,11 +21,16 @@ func BenchmarkMiniLM(b *testing.B) {
 	}
 	for _, bench := range []struct {
 		recompute bool
+		precision string
 		rows, len int
-	}{{false, 40, 128}, {true, 40, 128}, {false, 1, 1}} {
-		b.Run(fmt.Sprintf("%dx%d/recompute=%v", bench.rows, bench.len, bench.recompute), func(b *testing.B) {
+	}{{false, "highest", 40, 128}, {false, "high", 40, 128}, {true, "highest", 40, 128}, {false, "highest", 1, 1}} {
+		b.Run(fmt.Sprintf("%dx%d/recompute=%v/%s", bench.rows, bench.len, bench.recompute, bench.precision), func(b *testing.B) {
 			defer torch.Lock()()
 			torch.BoundMemory()
+			if err := torch.SetFloat32MatmulPrecision(bench.precision); err != nil {
+				b.Fatal(err)
+			}
+			defer torch.SetFloat32MatmulPrecision("highest")
 			p := compiled(b, opened(b, dir, convert.OpenOptions{}), torch.CompileOptions{
 				Outputs: []string{"sentence_embedding"}, Recompute: bench.recompute})
 			texts := fullBatch(bench.rows, bench.len)

@@ -17,6 +17,20 @@ func SetThreads(n int) { shim.SetThreads(n) }
 // Threads is how many threads one operation uses on the CPU.
 func Threads() int { return shim.Threads() }
 
+// SetFloat32MatmulPrecision chooses, as torch.set_float32_matmul_precision does, how Linear multiplies float32 matrices, forward
+// and backward.
+//
+//   - "highest": in float32.
+//   - "high": each number as the sum of two of bfloat16 where the CPU has AMX, 16 bits of mantissa, added up in float32; in
+//     TensorFloat32 on CUDA, 10 bits.
+//   - "auto": as "high" on a CPU with AMX, for products of at least 128 rows, columns and features; else as "highest".
+func SetFloat32MatmulPrecision(name string) error {
+	return stepError("float32 matmul precision", shim.SetFloat32MatmulPrecision(name))
+}
+
+// HasTiles says whether this CPU has AMX's tiles of bfloat16.
+func HasTiles() bool { return shim.HasTiles() }
+
 // BoundMemory keeps the CPU's memory from growing with the steps whose shapes vary. Call it before the first tensor; it is for
 // good.
 //

@@ -11,9 +11,14 @@ import (
 // MatMul is torch.matmul.
 func (s *Scope) MatMul(a, b *Tensor) *Tensor { return s.binary("matmul", libtch.AtgMatmul, a, b) }
 
-// Linear is torch.nn.functional.linear: x [..., in] times w [out, in] transposed, plus bias [out] or nil.
+// Linear is torch.nn.functional.linear: x [..., in] times w [out, in] transposed, plus bias [out] or nil. On the CPU it computes
+// in what SetFloat32MatmulPrecision chose.
 func (s *Scope) Linear(x, w, bias *Tensor) *Tensor {
-	return s.op("linear", func(out *libtch.Ctensor) { libtch.AtgLinear(out, x.h, w.h, bias.handle()) }, x, w)
+	if !s.ready("linear", []*Tensor{x, w}) {
+		return nil
+	}
+	h, err := shim.Linear(x.raw(), w.raw(), bias.raw())
+	return s.made("linear", h, err)
 }
 
 // Embedding is torch.nn.functional.embedding: the rows of w [n, d] that indices (integers of any shape) name.

@@ -14,6 +14,10 @@ char* graft_clone(void** out, void* x);
 char* graft_rms_norm(void** out, void* x, int dims, void* weight, double eps);
 char* graft_normalize(void** out, void* x, int64_t dim, double eps);
 
+// Linear, x·wᵀ + bias, in the precision that the next function sets: "highest" or "high", as torch.set_float32_matmul_precision.
+char* graft_linear(void** out, void* x, void* w, void* bias);
+char* graft_set_float32_matmul_precision(const char* name);
+
 // Dropout with probability p, rounded to 256ths, and the mask of (seed, offset). With by_row each row of the last dimension
 // has its bytes from a block on, as attention's weights have.
 char* graft_dropout(void** out, void* x, double p, uint64_t seed, uint64_t offset, int by_row);

@@ -1,0 +1,164 @@
+//go:build !lite
+
+package torch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+)
+
+// linearSizes are sizes [rows, in, out] of products: of one block, of parts of blocks and of several in each direction.
+var linearSizes = [][3]int64{{32, 32, 32}, {33, 47, 61}, {128, 256, 512}, {300, 384, 1100}, {130, 1700, 40}, {70, 3200, 33}}
+
+// withPrecision runs f in a precision.
+func withPrecision(t *testing.T, name string, f func()) {
+	t.Helper()
+	if err := SetFloat32MatmulPrecision(name); err != nil {
+		t.Fatal(err)
+	}
+	defer SetFloat32MatmulPrecision("highest")
+	f()
+}
+
+func needTiles(t *testing.T) {
+	t.Helper()
+	if !HasTiles() {
+		t.Skip("this CPU has no AMX: the precision high is highest here")
+	}
+}
+
+// away is the norm of a-b as a share of that of b.
+func away(a, b []float64) float64 {
+	var difference, norm float64
+	for i := range b {
+		difference += (a[i] - b[i]) * (a[i] - b[i])
+		norm += b[i] * b[i]
+	}
+	return math.Sqrt(difference / norm)
+}
+
+// runLinear gives a linear's result and the gradients of its operands, which it sets anew.
+func runLinear(t *testing.T, s *Scope, x, w, b, g *Tensor) map[string][]float64 {
+	t.Helper()
+	y := s.Linear(x, w, b)
+	s.BackwardWith(y, g)
+	out := map[string][]float64{"y": numbers(t, s, y)}
+	for name, p := range map[string]*Tensor{"dx": x, "dw": w, "db": b} {
+		out[name] = gradient(t, s, p)
+		p.ZeroGrad()
+	}
+	return out
+}
+
+// The precision high is within 2^-16 of float64 in all of a linear's results, and takes another way than highest.
+func TestLinearHigh(t *testing.T) {
+	needTiles(t)
+	for _, size := range linearSizes {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			s := newScope(t)
+			rows, in, out := size[0], size[1], size[2]
+			x, w, b, g := normal(s, 1, rows, in), normal(s, 2, out, in), normal(s, 3, out), normal(s, 4, rows, out)
+			double := func(x *Tensor) *Tensor { return s.To(x, Float64) }
+			want := runLinear(t, s, require(t, double(x)), require(t, double(w)), require(t, double(b)), double(g))
+			x, w, b = require(t, x), require(t, w), require(t, b)
+			highest := runLinear(t, s, x, w, b, g)
+			withPrecision(t, "high", func() {
+				for name, got := range runLinear(t, s, x, w, b, g) {
+					near, nearest := away(got, want[name]), away(highest[name], want[name])
+					if near > 1.0/(1<<16) || nearest > 1e-6 || name != "db" && near <= nearest {
+						t.Errorf("%s: high is %.2g away, highest %.2g", name, near, nearest)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A row's result depends neither on the rows beside it nor on the number of threads, nor on how the weight lies in memory.
+func TestLinearHighIsOrderless(t *testing.T) {
+	needTiles(t)
+	defer SetThreads(Threads())
+	s := newScope(t)
+	x, w := normal(s, 1, 700, 300), normal(s, 2, 600, 300)
+	other := s.T(s.Contiguous(s.T(w)))
+	withPrecision(t, "high", func() {
+		all := numbers(t, s, s.Linear(x, w, nil))
+		for _, threads := range []int{1, 2, 3} {
+			SetThreads(threads)
+			if !slices.Equal(numbers(t, s, s.Linear(x, w, nil)), all) {
+				t.Errorf("%d threads compute something else", threads)
+			}
+			if !slices.Equal(numbers(t, s, s.Linear(x, other, nil)), all) {
+				t.Errorf("%d threads: a transposed weight gives something else", threads)
+			}
+			part := s.Slice(x, 0, 37, 137, 1)
+			if !slices.Equal(numbers(t, s, s.Linear(part, w, nil)), all[37*600:137*600]) {
+				t.Errorf("%d threads: rows alone give something else", threads)
+			}
+		}
+	})
+}
+
+// A frozen weight gets no gradient, and the input gets its own without it; leading dimensions stay.
+func TestLinearHighFrozen(t *testing.T) {
+	needTiles(t)
+	s := newScope(t)
+	x, w := require(t, normal(s, 1, 4, 20, 64)), normal(s, 2, 96, 64)
+	withPrecision(t, "high", func() {
+		y := s.Linear(x, w, nil)
+		if !slices.Equal(y.Shape(), []int64{4, 20, 96}) {
+			t.Fatalf("shape %v", y.Shape())
+		}
+		s.Backward(s.Sum(y, false))
+	})
+	if w.Grad() != nil {
+		t.Error("a frozen weight has a gradient")
+	}
+	if g := gradient(t, s, x); len(g) != 4*20*64 {
+		t.Errorf("a gradient of %d numbers", len(g))
+	}
+}
+
+// The precision auto is highest for small products and high for large ones; what is no precision is refused.
+func TestLinearAuto(t *testing.T) {
+	s := newScope(t)
+	for _, size := range []int64{64, 128} {
+		x, w := normal(s, 1, size, size), normal(s, 2, size, size)
+		want := "highest"
+		if size == 128 && HasTiles() {
+			want = "high"
+		}
+		got := map[string][]float64{}
+		for _, name := range []string{"auto", "highest", "high"} {
+			withPrecision(t, name, func() { got[name] = numbers(t, s, s.Linear(x, w, nil)) })
+		}
+		if !slices.Equal(got["auto"], got[want]) {
+			t.Errorf("auto at size %d is not %s", size, want)
+		}
+		if HasTiles() && slices.Equal(got["high"], got["highest"]) {
+			t.Errorf("high at size %d is highest", size)
+		}
+	}
+	if err := SetFloat32MatmulPrecision("medium"); err == nil {
+		t.Error("medium is taken for a precision")
+	}
+}
+
+// A weight that overflows does not go unseen: infinities and what is too large for bfloat16 become NaN.
+func TestLinearHighOverflow(t *testing.T) {
+	needTiles(t)
+	s := newScope(t)
+	w := normal(s, 2, 32, 32)
+	withPrecision(t, "high", func() {
+		for _, v := range []float32{3.4e38, float32(math.Inf(1))} {
+			row := make([]float32, 32*32)
+			row[5] = v
+			y := numbers(t, s, s.Linear(s.Float32s(row, 32, 32), w, nil))
+			if y[0] == y[0] {
+				t.Errorf("%g gives %g", v, y[0])
+			}
+		}
+	})
+}
