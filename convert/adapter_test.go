@@ -120,6 +120,7 @@ var blockModules = map[string]string{
 	"deberta-v2":         "attention.output.dense attention.self.key_proj attention.self.query_proj attention.self.value_proj intermediate.dense output.dense",
 	"modernbert":         "attn.Wo attn.Wqkv mlp.Wi mlp.Wo",
 	"nomic-bert":         "attn.Wqkv attn.out_proj mlp.fc11 mlp.fc12 mlp.fc2",
+	"jina-bert":          "attention.output.dense attention.self.key attention.self.query attention.self.value mlp.gated_layers mlp.wo",
 	"jina-embeddings-v3": "mixer.Wqkv mixer.out_proj mlp.fc1 mlp.fc2",
 	"gte":                "attention.o_proj attention.qkv_proj mlp.down_proj mlp.up_gate_proj",
 	"t5":                 "DenseReluDense.wi DenseReluDense.wo SelfAttention.k SelfAttention.o SelfAttention.q SelfAttention.v",

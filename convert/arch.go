@@ -28,7 +28,7 @@ type Arch struct {
 // archs are all architectures. Each has a folder of the same name in testdata/models, with the
 // values that the reference library computes.
 var archs = []*Arch{
-	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, jinaV3, gte, t5,
+	bert, roberta, xlmRoberta, mpnet, distilbert, ernie, electra, albert, debertaV2, modernbert, eurobert, nomicBert, jinaBert, jinaV3, gte, t5,
 	llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, olmo2, granite, smollm3, nvembed,
 }
 

@@ -199,6 +199,9 @@ func (m *Model) build(config Config, o OpenOptions) error {
 	}
 	m.Graph = &graph.Model{IRVersion: 10, Opsets: []graph.Opset{{Domain: "", Version: irOpset}}, ProducerName: "graft", Graph: g}
 	m.Unused, m.prefix, m.stored, m.options = plan.unused(), plan.prefix, plan.taken, o
+	if name := unreadInBlock(m.Unused); m.Arch.Code != nil && name != "" {
+		return fmt.Errorf("tensor %q of a block is not read: the checkpoint is of another version of %s than those that are known", name, m.Arch.Name)
+	}
 	if n := leftOutAdapters(m.Unused); n > 0 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("the checkpoint's adapters for tasks are left out (%d tensors): the vectors are those of no task", n))
 	}

@@ -13,7 +13,7 @@ import (
 // Every model takes and gives what the program relies on, and is a valid graph whose types are
 // known from end to end.
 func TestContract(t *testing.T) {
-	typed := []string{"bert", "electra", "ernie", "ernie-notask", "nomic-bert", "gte", "albert", "deberta-v2-input"} // those with token types
+	typed := []string{"bert", "electra", "ernie", "ernie-notask", "nomic-bert", "gte", "albert", "deberta-v2-input", "jina-bert", "jina-bert-code", "jina-bert-original"} // those with token types
 	for _, dir := range fixtures(t) {
 		name := filepath.Base(dir)
 		t.Run(name, func(t *testing.T) {

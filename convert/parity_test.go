@@ -32,7 +32,7 @@ func TestEveryArchitectureHasAFixture(t *testing.T) {
 		if !slices.Contains(have, filepath.Join("../testdata/models", a.Name)) {
 			t.Errorf("architecture %q has no fixture testdata/models/%s", a.Name, a.Name)
 		}
-		if a.Doc == "" || len(a.ModelTypes) == 0 {
+		if a.Doc == "" || len(a.ModelTypes)+len(a.Code) == 0 {
 			t.Errorf("architecture %q: Doc %q, ModelTypes %q", a.Name, a.Doc, a.ModelTypes)
 		}
 	}

@@ -114,3 +114,17 @@ func leftOutAdapters(names []string) int {
 	}
 	return n
 }
+
+// block is what the names of a block's tensors have.
+var block = regexp.MustCompile(`(^|\.)layers?\.\d+\.`)
+
+// unreadInBlock is the first tensor of a block among names, adapters for tasks aside; "" where there is none. Published code has
+// versions, which tell themselves by their tensors alone.
+func unreadInBlock(names []string) string {
+	for _, name := range names {
+		if block.MatchString(name) && leftOutAdapters([]string{name}) == 0 {
+			return name
+		}
+	}
+	return ""
+}

@@ -110,7 +110,7 @@ var saveTrained = convert.SaveOptions{NoONNX: true, Step: convert.Step{Command: 
 // What training changed is saved under the checkpoint's names as float32, all else as it was; opened
 // again the model computes what the graph in memory did.
 func TestSaveTrained(t *testing.T) {
-	for _, name := range []string{"bert", "roberta", "xlm-roberta", "llama", "qwen2", "modernbert", "mpnet", "nomic-bert", "gte", "gte-new", "gemma3-text", "ernie", "deberta-v2", "jina-embeddings-v3"} {
+	for _, name := range []string{"bert", "roberta", "xlm-roberta", "llama", "qwen2", "modernbert", "mpnet", "nomic-bert", "gte", "gte-new", "gemma3-text", "ernie", "deberta-v2", "jina-embeddings-v3", "jina-bert-code"} {
 		t.Run(name, func(t *testing.T) {
 			from := filepath.Join("../testdata/models", name)
 			m := open(t, from, convert.OpenOptions{Pooling: "mean"})

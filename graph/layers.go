@@ -145,8 +145,8 @@ func (f *layerFinder) lastOutput(l *Layer, join *Node, follows bool) *Value {
 	for _, n := range f.graph.Nodes[f.place[join]+1:] {
 		passes := isNorm(n) && post || n.Is("Dropout") || n.Is("Identity")
 		switch {
-		case passes && stream[n.Input(0)]:
-			stream[n.Outputs[0]] = true
+		case passes && stream[n.Input(0)], n.Is("Add") && (stream[n.Input(0)] && n.Input(1) == l.Input || stream[n.Input(1)] && n.Input(0) == l.Input):
+			stream[n.Outputs[0]] = true // an Add of the input: Jina's code models add it to what attention gave once more
 		case n.Is("Add") && (stream[n.Input(0)] && n.Input(1).Const() == nil || stream[n.Input(1)] && n.Input(0).Const() == nil):
 			out = n.Outputs[0]
 			if post {

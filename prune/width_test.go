@@ -92,6 +92,8 @@ func cannotNarrow(model string, o prune.WidthOptions) string {
 		return "(Reshape) reads it too"
 	case model == "olmo2" && o.Heads > 0: // one norm over all heads
 		return `k_norm/RMSNormalization" (RMSNormalization) mixes features`
+	case model == "jina-bert-code" && o.Heads > 0: // the same
+		return `layer_norm_k/LayerNormalization" (LayerNormalization) mixes features`
 	}
 	return ""
 }

@@ -3,13 +3,15 @@
 Weights are random, the library saves them and loads them again, and computes in float32 with eager attention. gte-new is
 gte as its authors published it: model_type "new", tensors under "new.", rope_scaling "ntk"; its values are those of the
 library's gte class, which the same tensors and angles are given to (as_gte). jina-embeddings-v3-code is jina-embeddings-v3 in
-the same way: model_type "xlm-roberta", tensors under "roberta." and beside adapters for two tasks, rotary_emb_base (as_jina_v3).
+the same way: model_type "xlm-roberta", tensors under "roberta." and beside adapters for two tasks, rotary_emb_base (as_jina_v3). jina-bert has no class in the library: jina_bert.py.
 """
 import json, os, shutil, sys, tempfile
 import torch, transformers, safetensors
 from safetensors.torch import load_file, save_file
 from transformers import (AlbertConfig, AlbertModel, AutoModel, DebertaV2Config, DebertaV2Model, EuroBertConfig, EuroBertModel, GemmaConfig, GemmaModel,
                           GteConfig, GteModel, JinaEmbeddingsV3Config, JinaEmbeddingsV3Model, T5Config, T5EncoderModel)
+
+from jina_bert import CONFIG as JINA_BERT, JinaBert
 
 VOCAB = 128
 LENGTHS = [14, 9, 5, 1]
@@ -92,6 +94,8 @@ def load(folder):
     kind = config["model_type"]
     if kind == "new":
         return as_gte(folder)
+    if config.get("position_embedding_type") == "alibi":
+        return JinaBert.load(folder)
     if config.get("position_embedding_type") == "rotary":
         return as_jina_v3(folder)
     cls = T5EncoderModel if kind == "t5" else AutoModel  # which takes t5 for the whole
@@ -111,6 +115,7 @@ def pool(h, mask, name, out):
 def make(folder, model, seed, rewrite=None):
     """Saves a model and what it computes of four texts, padded right, and left where that is no other position."""
     shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
     fill(model, seed)
     model.save_pretrained(folder)
     for f in set(os.listdir(folder)) - {"config.json", "model.safetensors"}:
@@ -185,6 +190,9 @@ CASES = {
     "gemma": (1270, gemma, None),
     "jina-embeddings-v3": (1300, jina_v3, None),
     "jina-embeddings-v3-code": (1310, jina_v3, publish_jina_v3),
+    "jina-bert": (1320, lambda: JinaBert(JINA_BERT | {"feed_forward_type": "geglu"}, False), None),
+    "jina-bert-code": (1330, lambda: JinaBert(JINA_BERT | {"feed_forward_type": "geglu"}, True), None),
+    "jina-bert-original": (1340, lambda: JinaBert(JINA_BERT | {"feed_forward_type": "original"}, False), None),
     "t5": (1250, t5, None),
     "t5-gated": (1260, lambda: t5(feed_forward_proj="gated-gelu"), None),
 }
