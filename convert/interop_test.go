@@ -69,11 +69,14 @@ func TestInteropExportedDirectories(t *testing.T) {
 		{"bert", "", ""}, {"roberta", "cls", ""}, {"xlm-roberta", "mean", ""}, {"distilbert", "max", ""}, {"modernbert", "cls+mean", ""},
 		{"ernie", "weightedmean", ""}, {"llama", "last", ""}, {"qwen2", "mean_sqrt_len", ""}, {"qwen3", "", ""}, {"minilm", "", ""},
 		{"llama", "mean", "llama-added"}, {"llama", "last", "llama-not-legacy"}, {"xlm-roberta", "mean", "xlm-roberta"}, {"roberta", "mean", "roberta"},
+		{"t5", "mean", "t5"}, {"bert", "mean", "albert"}, {"bert", "mean", "deberta"}, {"sentence-t5", "", ""},
 	} {
 		from := filepath.Join("../testdata/models", test.name)
 		switch {
 		case test.name == "minilm":
 			from = downloaded(t, test.name)
+		case test.name == "sentence-t5":
+			from = "../testdata/sentence-t5/model"
 		case test.slow != "": // the tokenizer is made
 			from = slow[test.slow].model(t, test.name)
 		}

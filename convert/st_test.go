@@ -14,12 +14,12 @@ import (
 	"graft/runtime/tokenizer"
 )
 
-// Directories of sentence-transformers, in the layout of version 5 (bert) and 6 (qwen3), give the
-// vectors that the library gives: tokenizer, maximum length, prompts, pooling, normalization.
+// Directories of sentence-transformers, in the layout of version 2 (sentence-t5), 5 (bert) and 6 (qwen3), give the
+// vectors that the library gives: tokenizer, maximum length, prompts, pooling, Dense, normalization.
 func TestSentenceTransformers(t *testing.T) {
-	for _, name := range []string{"bert", "qwen3"} {
+	for _, name := range []string{"models/bert", "models/qwen3", "sentence-t5/model"} {
 		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join("../testdata/models", name)
+			dir := filepath.Join("../testdata", name)
 			raw, err := os.ReadFile(filepath.Join(dir, "st_expected.json"))
 			if err != nil {
 				t.Fatal(err)

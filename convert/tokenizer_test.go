@@ -139,7 +139,7 @@ func TestSlowTokenizers(t *testing.T) {
 // TestHubSlowTokenizers: all files that a slow tokenizer has are fetched.
 func TestHubSlowTokenizers(t *testing.T) {
 	cases := slowCases(t)
-	for _, name := range []string{"llama-added", "xlm-roberta", "roberta"} {
+	for _, name := range []string{"llama-added", "xlm-roberta", "roberta", "t5", "deberta"} {
 		server := newHub(t)
 		server.dir = cases[name].model(t, "llama")
 		m := open(t, "hf:org/tiny", convert.OpenOptions{Hub: server.client(t)})
