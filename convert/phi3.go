@@ -24,7 +24,11 @@ func newPhi3Config() *phi3Config {
 }
 
 func phi3Forward(b *graph.Builder, c *phi3Config, in Inputs) Outputs {
-	r := c.newRope(b, in, ropeDefaults{Theta: 10000, Partial: true})
+	d := ropeDefaults{Theta: 10000, Partial: true}
+	if p, err := c.ropeConfig.of(d); err == nil && p.Type == longrope && c.headSize() != headDim(0, c.Hidden, c.Heads) { // nor does the library load it
+		b.Errorf("config.json: head_dim %d with longrope, whose factors are counted by hidden_size %d and %d heads", c.headSize(), c.Hidden, c.Heads)
+	}
+	r := c.newRope(b, in, d)
 	return decoder{decoderConfig: &c.decoderConfig, fused: true, residualDropout: c.ResidualDropout,
 		rope: func(int) *rope { return r },
 		mask: func(int) *graph.Value { return c.mask(in, true) },

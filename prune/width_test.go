@@ -183,7 +183,7 @@ func zeroColumns(t *testing.T, w *graph.Value, stays func(column int) bool) {
 
 // headSizes are the models whose config gives the size of a head by itself.
 var headSizes = map[string]bool{"eurobert": true, "gemma": true, "gemma2": true, "gemma3-text": true, "granite": true, "llama-rope-dynamic": true, "llama-rope-yarn": true, "llama": true, "llama-rope-linear": true, "llama-rope-llama3": true, "mistral": true,
-	"nomic-bert": true, "nvembed": true, "phi3": true, "phi3-longrope": true, "qwen2": true, "qwen3": true, "smollm3": true}
+	"nomic-bert": true, "nvembed": true, "phi3": true, "qwen2": true, "qwen3": true, "smollm3": true}
 
 // A narrower model is saved as a checkpoint where the architecture's config can say how wide it is, and
 // that checkpoint is the same model; else as ONNX alone, with a warning.
