@@ -38,6 +38,10 @@ CASES = [
     ("smollm3", {"no_rope_layer_interval": 3}, ["layer_types", "no_rope_layers"]),
     ("smollm3", {"use_sliding_window": False}, []),
     ("smollm3", {"use_sliding_window": False}, ["layer_types"]),
+    ("deberta-v2", {"pos_att_type": "P2C"}, []),
+    ("deberta-v2", {"pos_att_type": [], "max_relative_positions": 12}, []),
+    ("deberta-v2", {"norm_rel_ebd": "none", "max_relative_positions": -1}, ["share_att_key", "pos_att_type"]),
+    ("deberta-v2-input", {"relative_attention": False}, []),
     ("mpnet", {"pad_token_id": 0, "type_vocab_size": 2}, []),
 ]
 
