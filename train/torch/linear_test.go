@@ -76,6 +76,38 @@ func TestLinearHigh(t *testing.T) {
 	}
 }
 
+// In autocast to bfloat16 a linear's result is of that type, and its gradients of their operands' types: all as near to float64 as
+// the rounding of operands and results lets them be, in products of several blocks and of more than one pass over k too.
+func TestLinearAutocast(t *testing.T) {
+	for _, size := range [][3]int64{{128, 128, 128}, {300, 384, 1100}, {150, 3300, 130}, {130, 141, 3300}} {
+		for _, of := range []DType{Float32, BFloat16} {
+			t.Run(fmt.Sprint(size, of), func(t *testing.T) {
+				s := newScope(t)
+				rows, in, out := size[0], size[1], size[2]
+				x, w, b, g := s.To(normal(s, 1, rows, in), of), normal(s, 2, out, in), normal(s, 3, out), normal(s, 4, rows, out)
+				double := func(x *Tensor) *Tensor { return s.To(x, Float64) }
+				want := runLinear(t, s, require(t, double(x)), require(t, double(w)), require(t, double(b)), double(g))
+				x, w, b = require(t, x), require(t, w), require(t, b)
+				var y *Tensor
+				s.Autocast(BFloat16, Device{}, func() { y = s.Linear(x, w, b) })
+				s.BackwardWith(y, s.To(g, BFloat16))
+				if s.Err() != nil {
+					t.Fatal(s.Err())
+				}
+				for _, c := range []struct {
+					name string
+					got  *Tensor
+					of   DType
+				}{{"y", y, BFloat16}, {"dx", s.Own(x.Grad()), of}, {"dw", s.Own(w.Grad()), Float32}, {"db", s.Own(b.Grad()), Float32}} {
+					if d := away(numbers(t, s, c.got), want[c.name]); c.got.DType() != c.of || d > 1.0/256 {
+						t.Errorf("%s is of %v and %.2g away, want %v", c.name, c.got.DType(), d, c.of)
+					}
+				}
+			})
+		}
+	}
+}
+
 // A row's result depends neither on the rows beside it nor on the number of threads, nor on how the weight lies in memory.
 func TestLinearHighIsOrderless(t *testing.T) {
 	needTiles(t)
