@@ -257,6 +257,22 @@ func TestAttentionDropoutBFloat16(t *testing.T) {
 	}
 }
 
+// A gradient that is one row for all queries is that of the same rows written out.
+func TestAttentionExpandedGradient(t *testing.T) {
+	s := newScope(t)
+	shape := []int64{2, 3, 20, 16}
+	q, k, v := require(t, normal(s, 1, shape...)), normal(s, 2, shape...), normal(s, 3, shape...)
+	row := s.Expand(normal(s, 4, 2, 3, 1, 16), shape...)
+	run := func(g *Tensor) []float64 {
+		s.BackwardWith(s.AttentionDropout(q, k, v, nil, false, 0.25, 0.1, &RNG{1, 2}), g)
+		defer q.ZeroGrad()
+		return gradient(t, s, q)
+	}
+	if !slices.Equal(run(row), run(s.Contiguous(row))) {
+		t.Error("the gradients differ")
+	}
+}
+
 // A row that may attend to nothing gives zeros and passes no gradient, as in torch.
 func TestAttentionDropoutHidden(t *testing.T) {
 	s := newScope(t)

@@ -220,7 +220,10 @@ void attend_backward(const Problem& p, const Tensor& tq, const Tensor& tk, const
   });
 }
 
-Tensor with_contiguous_columns(const Tensor& t) { return t.stride(-1) == 1 ? t : t.contiguous(); }
+// with_contiguous_columns is t, or a copy where columns are apart or rows lie on one another, as in an expanded gradient.
+Tensor with_contiguous_columns(const Tensor& t) {
+  return t.stride(-1) == 1 && (t.stride(-2) >= t.size(-1) || t.size(-2) == 1) ? t : t.contiguous();
+}
 
 // by_position makes a tensor [batch, heads, rows, columns] that lies in memory as [batch, rows, heads, columns]: joining the
 // heads then costs nothing.

@@ -31,11 +31,11 @@ void* scratch() {
   return memory.get();
 }
 
-// matrix is t [rows, columns] where it lies, or in a contiguous copy that kept holds.
+// matrix is t [rows, columns] where it lies, or in a contiguous copy that kept holds. A gradient may be expanded, all its rows one.
 graft_matrix matrix(const Tensor& t, Tensor& kept) {
-  kept = t.stride(1) == 1 || t.stride(0) == 1 ? t : t.contiguous();
-  const bool transposed = kept.stride(1) != 1;
-  return {kept.const_data_ptr(), std::max(kept.stride(transposed), kept.size(!transposed)), transposed, kept.scalar_type() == at::kBFloat16};
+  const bool transposed = t.stride(0) == 1 && t.stride(1) >= t.size(0);
+  kept = transposed || t.stride(1) == 1 && t.stride(0) >= t.size(1) ? t : t.contiguous();
+  return {kept.const_data_ptr(), kept.stride(transposed), transposed, kept.scalar_type() == at::kBFloat16};
 }
 
 // product is a·b + bias in a type, for a [m, k], b [k, n] and bias [n] or undefined.
