@@ -181,7 +181,7 @@ func (c card) Settings() []setting {
 		{"sentence-pooling-method", o.SentencePoolingMethod}, {"normalized", o.Normalized},
 		{"learning-rate", o.LearningRate}, {"lr-scheduler-type", o.LRSchedulerType}, {"warmup-steps", o.WarmupSteps},
 		{"warmup-ratio", o.WarmupRatio}, {"weight-decay", o.WeightDecay}, {"max-grad-norm", o.MaxGradNorm}, {"seed", o.Seed},
-		{"bf16", o.BF16}, {"fp16", o.FP16}, {"parity", o.Parity},
+		{"bf16", o.BF16}, {"fp16", o.FP16}, {"float32-matmul-precision", o.Float32MatmulPrecision}, {"parity", o.Parity},
 	}
 	if o.QuerySuffix+o.PassageSuffix != "" {
 		list = append(list, setting{"query's suffix", o.QuerySuffix}, setting{"passage's suffix", o.PassageSuffix})
