@@ -85,12 +85,16 @@ func bertBlocks(b *graph.Builder, c *bertConfig, x *graph.Value, in Inputs) Outp
 			graph.AttentionOptions{Heads: c.Heads, Mask: in.Mask.Padding(), Dropout: c.AttentionDropout})
 		a = l.Dropout(l.Linear("attention.output.dense", a, c.Hidden, c.Hidden), c.Dropout)
 		x = l.LayerNorm("attention.output.LayerNorm", l.Add(a, x), c.Hidden, c.Eps)
-
-		h := l.Activation(c.Act, l.Linear("intermediate.dense", x, c.Hidden, c.Intermediate))
-		h = l.Dropout(l.Linear("output.dense", h, c.Intermediate, c.Hidden), c.Dropout)
-		x = l.LayerNorm("output.LayerNorm", l.Add(h, x), c.Hidden, c.Eps)
+		x = c.feedForward(l, x)
 		out.Blocks = append(out.Blocks, x)
 	}
 	out.Hidden = x
 	return out
+}
+
+// feedForward is the second half of a block: two dense layers, and the norm of their sum with x.
+func (c *bertConfig) feedForward(l *graph.Builder, x *graph.Value) *graph.Value {
+	h := l.Activation(c.Act, l.Linear("intermediate.dense", x, c.Hidden, c.Intermediate))
+	h = l.Dropout(l.Linear("output.dense", h, c.Intermediate, c.Hidden), c.Dropout)
+	return l.LayerNorm("output.LayerNorm", l.Add(h, x), c.Hidden, c.Eps)
 }

@@ -70,9 +70,7 @@ func debertaForward(b *graph.Builder, c *debertaConfig, in Inputs) Outputs {
 		l := b.Scope("layer.%d", i)
 		a := l.Dropout(l.Linear("attention.output.dense", c.attention(l.Scope("attention.self"), x, r, in), c.Hidden, c.Hidden), c.Dropout)
 		x = l.LayerNorm("attention.output.LayerNorm", l.Add(a, x), c.Hidden, c.Eps)
-		h := l.Activation(c.Act, l.Linear("intermediate.dense", x, c.Hidden, c.Intermediate))
-		h = l.Dropout(l.Linear("output.dense", h, c.Intermediate, c.Hidden), c.Dropout)
-		x = l.LayerNorm("output.LayerNorm", l.Add(h, x), c.Hidden, c.Eps)
+		x = c.feedForward(l, x)
 		out.Blocks = append(out.Blocks, x)
 	}
 	out.Hidden = x

@@ -58,9 +58,7 @@ func (c *jinaBertConfig) attention(s *graph.Builder, x, bias *graph.Value) *grap
 // feedForward is the rest of a block, its norm included. The versions name the halves of the gated matrix in either order.
 func (c *jinaBertConfig) feedForward(l *graph.Builder, x *graph.Value) *graph.Value {
 	if c.FeedForward == "original" {
-		h := l.Activation(c.Act, l.Linear("intermediate.dense", x, c.Hidden, c.Intermediate))
-		h = l.Dropout(l.Linear("output.dense", h, c.Intermediate, c.Hidden), c.Dropout)
-		return l.LayerNorm("output.LayerNorm", l.Add(h, x), c.Hidden, c.Eps)
+		return c.bertConfig.feedForward(l, x)
 	}
 	m, n := l.Scope("mlp"), int64(c.Intermediate)
 	if m.HasWeight("up_gated_layer.weight") {

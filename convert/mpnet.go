@@ -49,10 +49,7 @@ func mpnetForward(b *graph.Builder, c *mpnetConfig, in Inputs) Outputs {
 			graph.AttentionOptions{Heads: c.Heads, Mask: bias, Dropout: c.AttentionDropout})
 		a = l.Dropout(s.Linear("o", a, c.Hidden, c.Hidden), c.Dropout)
 		x = l.LayerNorm("attention.LayerNorm", l.Add(a, x), c.Hidden, c.Eps)
-
-		h := l.Activation(c.Act, l.Linear("intermediate.dense", x, c.Hidden, c.Intermediate))
-		h = l.Dropout(l.Linear("output.dense", h, c.Intermediate, c.Hidden), c.Dropout)
-		x = l.LayerNorm("output.LayerNorm", l.Add(h, x), c.Hidden, c.Eps)
+		x = c.feedForward(l, x)
 		out.Blocks = append(out.Blocks, x)
 	}
 	out.Hidden = x

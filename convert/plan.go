@@ -104,11 +104,15 @@ func underAdapters(name string) string {
 	return stem + ".parametrizations.weight.original"
 }
 
+func isLeftOutAdapter(name string) bool {
+	return strings.Contains(name, ".parametrizations.weight.0.lora_")
+}
+
 // leftOutAdapters counts the tensors of such adapters.
 func leftOutAdapters(names []string) int {
 	n := 0
 	for _, name := range names {
-		if strings.Contains(name, ".parametrizations.weight.0.lora_") {
+		if isLeftOutAdapter(name) {
 			n++
 		}
 	}
@@ -122,7 +126,7 @@ var block = regexp.MustCompile(`(^|\.)layers?\.\d+\.`)
 // versions, which tell themselves by their tensors alone.
 func unreadInBlock(names []string) string {
 	for _, name := range names {
-		if block.MatchString(name) && leftOutAdapters([]string{name}) == 0 {
+		if block.MatchString(name) && !isLeftOutAdapter(name) {
 			return name
 		}
 	}

@@ -172,11 +172,7 @@ func TestGoldenTrajectories(t *testing.T) {
 				g := readGolden(t, dir)
 				o := g.options()
 				layouts[name](&o)
-				if g.World == 1 {
-					g.compare(t, g.run(t, o, 0, nil))
-					return
-				}
-				g.compareAcross(t, o)
+				g.follow(t, o)
 			})
 		}
 	}
@@ -185,22 +181,24 @@ func TestGoldenTrajectories(t *testing.T) {
 // With products in halves the losses, norms and gradients stay within the tolerances of float32. Where a gradient is nearly zero,
 // its sign decides what AdamW does: twice the tolerance of the weights.
 func TestGoldenTrajectoriesHigh(t *testing.T) {
-	if !torch.HasTiles() {
-		t.Skip("this CPU has no AMX: the precision high is highest here")
-	}
 	for _, dir := range goldens(t) {
 		t.Run(dir, func(t *testing.T) {
 			g := readGolden(t, dir)
 			o := g.options()
 			o.Float32MatmulPrecision = "high"
 			g.Tolerance.WeightsAtol *= 2
-			if g.World == 1 {
-				g.compare(t, g.run(t, o, 0, nil))
-				return
-			}
-			g.compareAcross(t, o)
+			g.follow(t, o)
 		})
 	}
+}
+
+// follow runs the trajectory, in as many processes as it was recorded with, and compares.
+func (g *golden) follow(t *testing.T, o Options) {
+	if g.World == 1 {
+		g.compare(t, g.run(t, o, 0, nil))
+		return
+	}
+	g.compareAcross(t, o)
 }
 
 // compareAcross runs the trajectory in as many processes as it was recorded with, each a goroutine.

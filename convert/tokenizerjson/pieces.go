@@ -81,11 +81,7 @@ func (m *maker) llama() error {
 			}
 		}
 	}
-	legacy, err := m.settings.flag("legacy", true)
-	if err != nil {
-		return err
-	}
-	prefix, err := m.settings.flag("add_prefix_space", true)
+	legacy, prefix, err := m.settings.spaces()
 	if err != nil {
 		return err
 	}

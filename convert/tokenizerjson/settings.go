@@ -155,6 +155,16 @@ func (s *settings) flag(key string, otherwise bool) (bool, error) {
 	return otherwise, nil
 }
 
+// spaces are the settings of a SentencePiece model that say where a text's pieces begin with a space: legacy, at each stretch between
+// special tokens and not at the first alone; prefix, at any.
+func (s *settings) spaces() (legacy, prefix bool, err error) {
+	if legacy, err = s.flag("legacy", true); err != nil {
+		return false, false, err
+	}
+	prefix, err = s.flag("add_prefix_space", true)
+	return legacy, prefix, err
+}
+
 // number is a setting that is a whole number.
 func (s *settings) number(key string, otherwise int) (int, error) {
 	if !s.has(key) {

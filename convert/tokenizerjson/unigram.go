@@ -64,11 +64,7 @@ func (m *maker) t5() error {
 			m.extra = append(m.extra, fmt.Sprintf("<extra_id_%d>", i))
 		}
 	}
-	legacy, err := m.settings.flag("legacy", true)
-	if err != nil {
-		return err
-	}
-	prefix, err := m.settings.flag("add_prefix_space", true)
+	legacy, prefix, err := m.settings.spaces()
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,6 @@ func TestLinearHighIsOrderless(t *testing.T) {
 
 // A frozen weight gets no gradient, and the input gets its own without it; leading dimensions stay.
 func TestLinearHighFrozen(t *testing.T) {
-	needTiles(t)
 	s := newScope(t)
 	x, w := require(t, normal(s, 1, 4, 20, 64)), normal(s, 2, 96, 64)
 	withPrecision(t, "high", func() {
